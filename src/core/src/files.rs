@@ -1,0 +1,160 @@
+//! Local files as a handle: every write, sync, rename, link and removal of the engine goes through a
+//! [`Directory`], so that a test can record them, fail them, or crash between any two.
+//!
+//! Paths are relative to the directory. An implementation never follows a symbolic link out of it.
+//!
+//! Durability: data is durable after [`File::sync`]; a name (created, renamed, linked or removed) is durable after
+//! [`Directory::sync_directory`] of the directory that holds it. A failed sync is final: what it covered may be
+//! lost although a later sync succeeds, so it is never retried.
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+
+/// What kind of thing a name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// Something else: a symbolic link, a socket.
+    Other,
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name, where it is valid UTF-8; other names are left out of listings.
+    pub name: String,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// An open file.
+pub trait File: Debug + Send + Sync {
+    /// The length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the file is empty.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Reads at an offset; fewer bytes than asked only at the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all of `bytes` at an offset.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's; part of the bytes may have been written.
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts the file, or lengthens it with zeros.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Reserves disk space for the first `len` bytes and lengthens the file to them, so that later writes cannot
+    /// find the disk full. Where the file system cannot, it only lengthens the file.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull` when there is not enough space.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    ///
+    /// Final: see the module.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A directory and everything below it.
+pub trait Directory: Debug + Send + Sync {
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, and the operating system's.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Creates a file for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`, and the operating system's.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Gives a file a second name, unless the name is taken: the atomic "create only if absent".
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`, and the operating system's.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Renames a file, replacing what has the new name.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, and the operating system's.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Creates a directory and the missing ones above it. The new names are not durable yet.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn create_directories(&self, path: &Path) -> io::Result<()>;
+
+    /// The names in a directory, in no particular order. An empty path is this directory itself.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, and the operating system's.
+    fn entries(&self, path: &Path) -> io::Result<Vec<Entry>>;
+
+    /// What a name is, without following a link; `None` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>>;
+
+    /// Makes the names in a directory durable. An empty path is this directory itself.
+    ///
+    /// # Errors
+    ///
+    /// Final: see the module.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// How many bytes can be written in this file system; `None` where that cannot be told.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn free_bytes(&self) -> io::Result<Option<u64>>;
+}

@@ -1,0 +1,132 @@
+//! Which object is what: the one place where names of objects are made and read.
+
+use std::fmt::Debug;
+
+use crate::error::Result;
+use crate::manifest::ManifestVersion;
+use crate::namespace::Namespace;
+use crate::object_path::ObjectPath;
+use crate::segment_key::SegmentKey;
+
+/// How a store names its objects.
+pub trait Layout: Debug + Send + Sync {
+    /// The folder whose folders are the namespaces.
+    fn namespaces(&self) -> &ObjectPath;
+
+    /// The folder of a namespace's segments.
+    fn segments(&self, namespace: &Namespace) -> ObjectPath;
+
+    /// The path of a segment.
+    fn segment(&self, namespace: &Namespace, key: &SegmentKey) -> ObjectPath;
+
+    /// A path in the folder of segments: where to begin a listing.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the name is not a valid path component.
+    fn segment_named(&self, namespace: &Namespace, name: &str) -> Result<ObjectPath>;
+
+    /// The segment that a path names; `None` for a foreign object.
+    fn parse_segment(&self, namespace: &Namespace, path: &ObjectPath) -> Option<SegmentKey>;
+
+    /// The folder of a namespace's manifests.
+    fn manifests(&self, namespace: &Namespace) -> ObjectPath;
+
+    /// The path of a manifest. Newer versions sort first.
+    fn manifest(&self, namespace: &Namespace, version: ManifestVersion) -> ObjectPath;
+
+    /// The manifest version that a path names; `None` for a foreign object.
+    fn parse_manifest(&self, namespace: &Namespace, path: &ObjectPath) -> Option<ManifestVersion>;
+}
+
+/// Walkeep's own layout, version 1: `namespaces/{namespace}/segments/{key}` and
+/// `namespaces/{namespace}/manifest/{u64::MAX - version:020}.json`.
+#[derive(Clone, Debug)]
+pub struct NativeLayout {
+    namespaces: ObjectPath,
+}
+
+impl NativeLayout {
+    /// The layout at the root of a store.
+    ///
+    /// # Errors
+    ///
+    /// None: the result is fallible because paths are checked where they are made.
+    pub fn new() -> Result<Self> {
+        Ok(Self { namespaces: ObjectPath::new("namespaces")? })
+    }
+
+    fn folder(&self, namespace: &Namespace, folder: &str) -> ObjectPath {
+        self.namespaces.join_checked(&[namespace.as_str(), folder])
+    }
+}
+
+impl Layout for NativeLayout {
+    fn namespaces(&self) -> &ObjectPath {
+        &self.namespaces
+    }
+
+    fn segments(&self, namespace: &Namespace) -> ObjectPath {
+        self.folder(namespace, "segments")
+    }
+
+    fn segment(&self, namespace: &Namespace, key: &SegmentKey) -> ObjectPath {
+        self.segments(namespace).join_checked(&[&key.to_string()])
+    }
+
+    fn segment_named(&self, namespace: &Namespace, name: &str) -> Result<ObjectPath> {
+        self.segments(namespace).join(name)
+    }
+
+    fn parse_segment(&self, namespace: &Namespace, path: &ObjectPath) -> Option<SegmentKey> {
+        path.below(&self.segments(namespace))?.parse().ok()
+    }
+
+    fn manifests(&self, namespace: &Namespace) -> ObjectPath {
+        self.folder(namespace, "manifest")
+    }
+
+    fn manifest(&self, namespace: &Namespace, version: ManifestVersion) -> ObjectPath {
+        self.manifests(namespace).join_checked(&[&format!("{:020}.json", u64::MAX - version.get())])
+    }
+
+    fn parse_manifest(&self, namespace: &Namespace, path: &ObjectPath) -> Option<ManifestVersion> {
+        let digits = path.below(&self.manifests(namespace))?.strip_suffix(".json")?;
+        let canonical = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
+        let reversed: u64 = canonical.then(|| digits.parse().ok())??;
+        ManifestVersion::new(u64::MAX - reversed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Epoch, FrameNo, UnixMillis};
+
+    #[test]
+    fn names_read_back_and_foreign_ones_are_not_ours() {
+        let layout = NativeLayout::new().unwrap();
+        let (shop, other) = (Namespace::new("shop").unwrap(), Namespace::new("other").unwrap());
+        let key = SegmentKey::new(Epoch(1), FrameNo::FIRST, FrameNo::FIRST, UnixMillis(5), 0).unwrap();
+        let path = layout.segment(&shop, &key);
+        assert_eq!(layout.parse_segment(&shop, &path), Some(key));
+        assert_eq!(layout.parse_segment(&other, &path), None);
+
+        let version = ManifestVersion::FIRST;
+        let path = layout.manifest(&shop, version);
+        assert_eq!(path.as_str(), "namespaces/shop/manifest/18446744073709551614.json");
+        assert_eq!(layout.parse_manifest(&shop, &path), Some(version));
+        for foreign in ["18446744073709551615.json", "1.json", "18446744073709551614.json.bak", "x/1.json"] {
+            let path = layout.manifests(&shop).join(foreign).unwrap();
+            assert_eq!(layout.parse_manifest(&shop, &path), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn newer_manifests_sort_first() {
+        let layout = NativeLayout::new().unwrap();
+        let shop = Namespace::new("shop").unwrap();
+        let path = |v| layout.manifest(&shop, ManifestVersion::new(v).unwrap());
+        assert!(path(10) < path(9));
+    }
+}

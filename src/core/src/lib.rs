@@ -1,0 +1,65 @@
+//! The words, formats and traits of Walkeep.
+//!
+//! This crate does no I/O. It holds:
+//!
+//! - the words as types: [`PageNo`], [`FrameNo`], [`Commit`], [`SegmentKey`], [`Namespace`] …;
+//! - the formats: the stored segment ([`segment`]) and the [`manifest`], both specified in `docs/format.md`;
+//! - the traits that everything else is written against: [`Backend`] (bytes), [`Layout`] (which object is what),
+//!   and the handles through which all time, randomness and file I/O go: [`Clock`], [`Random`], [`Directory`];
+//! - the errors, sorted by what the caller can do;
+//! - with the feature `conformance`, the suite that every backend must pass.
+//!
+//! A backend of your own needs this crate alone. To read and write logs, use the crate `walkeep`.
+//!
+//! ```
+//! use walkeep_core::{Epoch, FrameNo, SegmentKey, UnixMillis};
+//!
+//! let frame = |n| FrameNo::new(n).expect("frame numbers begin at 1");
+//! let older = SegmentKey::new(Epoch(1), frame(1), frame(7), UnixMillis(1000), 0)?;
+//! let newer = SegmentKey::new(Epoch(1), frame(8), frame(9), UnixMillis(2000), 0)?;
+//! assert!(newer < older, "listings give the newest first");
+//! assert!(newer.to_string() < older.to_string(), "and so do the names");
+//! # Ok::<(), walkeep_core::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod backend;
+mod body;
+mod clock;
+mod commit;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod epoch;
+mod error;
+pub mod files;
+mod frame_no;
+mod ids;
+mod layout;
+pub mod manifest;
+mod namespace;
+mod object_path;
+mod page;
+mod page_hash;
+mod random;
+pub mod segment;
+mod segment_key;
+mod unix_millis;
+
+pub use backend::{Backend, ByteRange, ObjectMeta};
+pub use body::{Body, BodySource};
+pub use clock::Clock;
+pub use commit::{Commit, CommitKind};
+pub use epoch::Epoch;
+pub use error::{Corruption, Error, Result, Unreachable};
+pub use files::{Directory, File};
+pub use frame_no::FrameNo;
+pub use ids::{LogId, Nonce, SegmentId};
+pub use layout::{Layout, NativeLayout};
+pub use manifest::Manifest;
+pub use namespace::Namespace;
+pub use object_path::ObjectPath;
+pub use page::{PageCount, PageNo, PageSize};
+pub use page_hash::{HashSeed, PageHash, PageHashTable, StateChecksum};
+pub use random::Random;
+pub use segment_key::SegmentKey;
+pub use unix_millis::UnixMillis;

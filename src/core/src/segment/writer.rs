@@ -1,0 +1,215 @@
+//! Writing a segment, block by block, in bounded memory (20 bytes a frame and one block).
+
+use std::io::Write;
+
+use super::block::{BlockEncoder, BlockEntry, Compression};
+use super::checksum::ObjectChecksum;
+use super::columns::Columns;
+use super::commits;
+use super::footer::{Footer, Section};
+use super::header::SegmentHeader;
+use super::size_floor::SizeFloor;
+use crate::commit::Commit;
+use crate::error::{Error, Result};
+use crate::frame_no::FrameNo;
+use crate::page::{PageCount, PageNo};
+use crate::page_hash::HashSeed;
+use crate::segment_key::SegmentKey;
+
+/// Blocks of a large segment, and of one with several images a page: they compress against each other.
+const BLOCK_RAW_DEFAULT: usize = 256 << 10;
+/// Blocks of a small segment with one image a page: single pages are read from it, not runs.
+const BLOCK_RAW_SMALL: usize = 16 << 10;
+/// What counts as small, in bytes of images.
+const SMALL_SEGMENT: u64 = 4 << 20;
+
+/// Writes one segment to an [`std::io::Write`].
+///
+/// Call [`SegmentWriter::new`], then [`SegmentWriter::push`] for each frame in order of page and frame, then
+/// [`SegmentWriter::finish`]. What was written before `finish` returned is not a segment.
+pub struct SegmentWriter<W> {
+    out: W,
+    header: SegmentHeader,
+    seed: HashSeed,
+    encoder: BlockEncoder,
+    block_raw_target: usize,
+    block: Vec<u8>,
+    block_first: u32,
+    position: u64,
+    checksum: ObjectChecksum,
+    columns: Columns,
+    blocks: Vec<BlockEntry>,
+}
+
+/// A written segment.
+#[derive(Clone, Debug)]
+pub struct SegmentSummary {
+    /// The name that its object must have.
+    pub key: SegmentKey,
+    /// Its footer.
+    pub footer: Footer,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+impl<W> std::fmt::Debug for SegmentWriter<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SegmentWriter").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+impl<W: Write> SegmentWriter<W> {
+    /// Begins a segment. `one_image_per_page` says that no page will come twice.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for an empty range or an unknown compression level; `Io` and `Exhausted` from `out`.
+    pub fn new(
+        out: W,
+        header: SegmentHeader,
+        seed: HashSeed,
+        compression: Compression,
+        one_image_per_page: bool,
+    ) -> Result<Self> {
+        if header.start > header.end || header.frame_count == 0 || header.level > SegmentKey::LEVEL_MAX {
+            return Err(Error::invalid(
+                format!("a segment {header:?}"),
+                "it needs frames, and a level of at most 99",
+            ));
+        }
+        let raw_len = u64::from(header.frame_count) * header.page_size.bytes_u64();
+        let block_raw_target =
+            if one_image_per_page && raw_len <= SMALL_SEGMENT { BLOCK_RAW_SMALL } else { BLOCK_RAW_DEFAULT };
+        let mut writer = Self {
+            out,
+            header,
+            seed,
+            encoder: BlockEncoder::new(compression)?,
+            block_raw_target,
+            block: Vec::with_capacity(block_raw_target),
+            block_first: 0,
+            position: 0,
+            checksum: ObjectChecksum::new(),
+            columns: Columns::default(),
+            blocks: Vec::new(),
+        };
+        writer.write(&header.encode())?;
+        Ok(writer)
+    }
+
+    /// Adds a frame. Frames come in order of page, then frame.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when a frame is out of order or range, or its image is not a page long; `Io` and `Exhausted` from
+    /// the output.
+    pub fn push(&mut self, page: PageNo, frame: FrameNo, image: &[u8]) -> Result<()> {
+        let in_order = self.columns.last().is_none_or(|last| last < (page, frame));
+        let in_range = (self.header.start..=self.header.end).contains(&frame);
+        if !in_order || !in_range || image.len() != self.header.page_size.bytes() {
+            let why = "frames come in order of page and frame, lie in the range, and are one page long";
+            return Err(Error::invalid(format!("frame {frame} of page {page} ({} bytes)", image.len()), why));
+        }
+        if !self.block.is_empty() && self.block.len() + image.len() > self.block_raw_target {
+            self.flush_block()?;
+        }
+        self.block.extend_from_slice(image);
+        self.columns.push(page, frame, self.seed.page(page, image));
+        Ok(())
+    }
+
+    /// Ends the segment. `commits` are those of its range, oldest first; `min_size_after` is the smallest size
+    /// after any commit of the range, also of those that a compaction left out.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when frames or commits are not such as the header promised; `Io` and `Exhausted` from the output.
+    pub fn finish(mut self, commits: &[Commit], min_size_after: PageCount) -> Result<(W, SegmentSummary)> {
+        let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
+            return Err(Error::invalid("a segment without commits", "it ends at one"));
+        };
+        let Some(state) = last.state.filter(|_| commits::follow(commits, &self.header)) else {
+            return Err(Error::invalid(
+                format!("the commits of segment {:?}", self.header),
+                "see docs/format.md, 2.4",
+            ));
+        };
+        if self.columns.pages.len() != self.header.frame_count as usize {
+            let what = format!("a segment with {} frames", self.columns.pages.len());
+            return Err(Error::invalid(what, format!("its header promised {}", self.header.frame_count)));
+        }
+        self.flush_block()?;
+        let columns = self.columns.encode();
+        let columns = self.write_section(&columns)?;
+        let commit_rows = self.write_section(&commits::encode(commits))?;
+        let rows = self.blocks.iter().flat_map(BlockEntry::encode).collect::<Vec<_>>();
+        let directory = self.write_section(&rows)?;
+        let map = self.visible_map(&SizeFloor::new(commits))?;
+        let index = self.write_section(&map)?;
+        let footer = Footer {
+            header: self.header,
+            columns,
+            commits: commit_rows,
+            directory,
+            index,
+            first_time: first.time,
+            last_time: last.time,
+            state,
+            size_after: last.size_after,
+            min_size_after,
+            object_checksum: self.checksum.value(),
+        };
+        self.write(&footer.encode())?;
+        self.out.flush().map_err(|error| Error::io("write a segment", error))?;
+        let summary = SegmentSummary { key: footer.key()?, footer, len: self.position };
+        Ok((self.out, summary))
+    }
+
+    fn flush_block(&mut self) -> Result<()> {
+        let images = self.columns.pages.len() as u64;
+        let Some(count) = u32::try_from(images).ok().map(|total| total - self.block_first).filter(|&n| n > 0)
+        else {
+            return Ok(());
+        };
+        let (codec, stored) = self.encoder.encode(&self.block)?;
+        self.blocks.push(BlockEntry {
+            offset: self.position,
+            first: self.block_first,
+            count,
+            stored_len: u32::try_from(stored.len()).unwrap_or(u32::MAX),
+            crc: crc32fast::hash(&stored),
+            codec,
+        });
+        self.write(&stored)?;
+        self.block_first += count;
+        self.block.clear();
+        Ok(())
+    }
+
+    /// The index: page → position of its newest image, for pages that no commit of this segment has hidden.
+    fn visible_map(&self, floor: &SizeFloor) -> Result<Vec<u8>> {
+        let failed = |error: fst::Error| Error::invalid("the index of a segment", error.to_string());
+        let mut map = fst::MapBuilder::memory();
+        let Columns { pages, frames, .. } = &self.columns;
+        for (position, (page, frame)) in pages.iter().zip(frames).enumerate() {
+            let newest = pages.get(position + 1) != Some(page);
+            if newest && floor.since(*frame).contains(*page) {
+                map.insert(page.get().to_be_bytes(), position as u64).map_err(failed)?;
+            }
+        }
+        map.into_inner().map_err(failed)
+    }
+
+    fn write_section(&mut self, bytes: &[u8]) -> Result<Section> {
+        let section = Section { offset: self.position, len: bytes.len() as u64, crc: crc32fast::hash(bytes) };
+        self.write(bytes)?;
+        Ok(section)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).map_err(|error| Error::io("write a segment", error))?;
+        self.checksum.update(bytes);
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+}
