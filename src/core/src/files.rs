@@ -22,6 +22,15 @@ pub enum EntryKind {
     Other,
 }
 
+/// What a name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// File, directory or something else.
+    pub kind: EntryKind,
+    /// The length in bytes, of a file.
+    pub len: u64,
+}
+
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -142,7 +151,7 @@ pub trait Directory: Debug + Send + Sync {
     /// # Errors
     ///
     /// The operating system's.
-    fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>>;
+    fn metadata(&self, path: &Path) -> io::Result<Option<Metadata>>;
 
     /// Makes the names in a directory durable. An empty path is this directory itself.
     ///

@@ -1,0 +1,255 @@
+//! A local directory as a store.
+//!
+//! Invariants:
+//!
+//! - an object is one file under its own path; it appears whole, with its name and content durable, or not at all;
+//! - a name is taken with a hard link, which fails if it exists: creating is atomic, also between processes;
+//! - files whose names begin with `.` are unfinished objects; they are never listed;
+//! - nothing outside the directory is read or written, whatever links stand in it.
+//!
+//! It needs a file system with hard links. A failed sync makes the outcome of that call an error; it is not
+//! retried.
+
+mod listing;
+mod put;
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use walkeep_core::{Backend, Body, ByteRange, Directory, Error, ObjectMeta, ObjectPath, Random, Result};
+
+use crate::os::{OsDirectory, SystemRandom};
+
+/// A directory that holds objects, held open.
+#[derive(Clone)]
+pub struct FsConfig {
+    name: PathBuf,
+    directory: Arc<dyn Directory>,
+}
+
+impl FsConfig {
+    /// A directory of the machine that exists.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such directory; `Unavailable` when it cannot be opened.
+    pub fn open(path: &Path) -> Result<Self> {
+        match OsDirectory::open(path) {
+            Ok(directory) => Ok(Self::on(path, Arc::new(directory))),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+                Err(Error::not_found(format!("the store directory {}", path.display())))
+            }
+            Err(error) => {
+                Err(Error::unavailable(format!("open the store directory {}", path.display()), error))
+            }
+        }
+    }
+
+    /// A directory of the machine, created if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when it cannot be created or opened.
+    pub fn create(path: &Path) -> Result<Self> {
+        let directory = OsDirectory::create(path).map_err(|error| {
+            Error::unavailable(format!("create the store directory {}", path.display()), error)
+        })?;
+        Ok(Self::on(path, Arc::new(directory)))
+    }
+
+    /// Any [`Directory`]; `name` is for messages.
+    pub fn on(name: impl Into<PathBuf>, directory: Arc<dyn Directory>) -> Self {
+        Self { name: name.into(), directory }
+    }
+}
+
+impl fmt::Debug for FsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FsConfig({})", self.name.display())
+    }
+}
+
+/// A local directory as a [`Backend`].
+///
+/// Calls must be made in a tokio runtime: file I/O is done on its blocking threads.
+#[derive(Debug)]
+pub struct Fs {
+    config: FsConfig,
+    random: Arc<dyn Random>,
+}
+
+impl Fs {
+    /// A store in this directory by default.
+    #[must_use]
+    pub fn new(config: FsConfig) -> Self {
+        Self::with_random(config, Arc::new(SystemRandom))
+    }
+
+    /// As [`Fs::new`], with the source of randomness for names of unfinished files.
+    #[must_use]
+    pub fn with_random(config: FsConfig, random: Arc<dyn Random>) -> Self {
+        Self { config, random }
+    }
+
+    fn config(&self, config: Option<&FsConfig>) -> FsConfig {
+        config.unwrap_or(&self.config).clone()
+    }
+}
+
+/// Runs file I/O where blocking is allowed.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Error::Unknown { what: format!("file I/O did not finish: {error}") }),
+    }
+}
+
+fn unavailable(what: &str, path: &ObjectPath, error: std::io::Error) -> Error {
+    match Error::io("", error) {
+        Error::Io { source, .. } => Error::unavailable(format!("{what} {path}: {source}"), source),
+        full => Error::Exhausted { what: format!("{what} {path}{full}") },
+    }
+}
+
+fn read(config: &FsConfig, path: &ObjectPath, range: &ByteRange) -> Result<Bytes> {
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Error::not_found(path.as_str()),
+        _ => unavailable("read", path, error),
+    };
+    let file = config.directory.open(Path::new(path.as_str())).map_err(failed)?;
+    let range = range.resolve(file.len().map_err(failed)?);
+    let len = usize::try_from(range.end - range.start)
+        .map_err(|_| Error::Exhausted { what: format!("{path} is larger than memory") })?;
+    let mut bytes = vec![0; len];
+    let count = file.read_at(range.start, &mut bytes).map_err(failed)?;
+    bytes.truncate(count);
+    Ok(bytes.into())
+}
+
+fn delete(config: &FsConfig, paths: &[ObjectPath]) -> Result<()> {
+    let mut parents = std::collections::BTreeSet::new();
+    for path in paths {
+        let file = Path::new(path.as_str());
+        match config.directory.remove_file(file) {
+            Ok(()) => drop(parents.insert(file.parent().unwrap_or(Path::new("")))),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            Err(error) => return Err(unavailable("delete", path, error)),
+        }
+    }
+    for parent in parents {
+        config.directory.sync_directory(parent).map_err(|error| Error::Unknown {
+            what: format!("sync {} after deleting in it: {error}", parent.display()),
+        })?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Backend for Fs {
+    type Config = FsConfig;
+
+    fn default_config(&self) -> FsConfig {
+        self.config.clone()
+    }
+
+    async fn put_new(&self, config: Option<&FsConfig>, path: &ObjectPath, body: Body) -> Result<()> {
+        let (config, path, random) = (self.config(config), path.clone(), Arc::clone(&self.random));
+        blocking(move || put::put_new(&*config.directory, &*random, &path, &body)).await
+    }
+
+    async fn get(&self, config: Option<&FsConfig>, path: &ObjectPath, range: ByteRange) -> Result<Bytes> {
+        let (config, path) = (self.config(config), path.clone());
+        blocking(move || read(&config, &path, &range)).await
+    }
+
+    fn list<'a>(
+        &'a self,
+        config: Option<&'a FsConfig>,
+        prefix: &'a ObjectPath,
+        after: Option<&'a ObjectPath>,
+        limit: usize,
+    ) -> BoxStream<'a, Result<ObjectMeta>> {
+        let (config, prefix, after) = (self.config(config), prefix.clone(), after.cloned());
+        let listing = blocking(move || listing::objects(&*config.directory, &prefix, after.as_ref(), limit));
+        stream::once(listing).flat_map(flatten).boxed()
+    }
+
+    fn list_directories<'a>(
+        &'a self,
+        config: Option<&'a FsConfig>,
+        prefix: &'a ObjectPath,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxStream<'a, Result<String>> {
+        let (config, prefix, after) = (self.config(config), prefix.clone(), after.map(str::to_string));
+        let listing =
+            blocking(move || listing::directories(&*config.directory, &prefix, after.as_deref(), limit));
+        stream::once(listing).flat_map(flatten).boxed()
+    }
+
+    async fn delete(&self, config: Option<&FsConfig>, paths: &[ObjectPath]) -> Result<()> {
+        let (config, paths) = (self.config(config), paths.to_vec());
+        blocking(move || delete(&config, &paths)).await
+    }
+}
+
+fn flatten<T: Send + 'static>(listing: Result<Vec<T>>) -> BoxStream<'static, Result<T>> {
+    match listing {
+        Ok(items) => stream::iter(items.into_iter().map(Ok)).boxed(),
+        Err(error) => stream::iter([Err(error)]).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backend() -> (tempfile::TempDir, Fs) {
+        let root = tempfile::tempdir().unwrap();
+        let fs = Fs::new(FsConfig::open(root.path()).unwrap());
+        (root, fs)
+    }
+
+    #[tokio::test]
+    async fn it_conforms() {
+        let (_root, fs) = backend();
+        walkeep_core::conformance::everything(&fs, None).await;
+        let other = tempfile::tempdir().unwrap();
+        let config = FsConfig::create(&other.path().join("new")).unwrap();
+        walkeep_core::conformance::everything(&fs, Some(&config)).await;
+    }
+
+    #[tokio::test]
+    async fn unfinished_and_hidden_files_are_not_objects() {
+        let (root, fs) = backend();
+        let path = ObjectPath::new("a/b").unwrap();
+        fs.put_new(None, &path, Body::from(b"x".to_vec())).await.unwrap();
+        FsConfig::open(&root.path().join("a")).unwrap().directory.create_new(Path::new(".tmp-1")).unwrap();
+        let prefix = ObjectPath::new("a").unwrap();
+        let listed = fs.list(None, &prefix, None, 10).collect::<Vec<_>>().await;
+        assert_eq!(listed.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_put_leaves_nothing_but_the_object() {
+        let (root, fs) = backend();
+        let path = ObjectPath::new("a/b").unwrap();
+        for _ in 0..2 {
+            let _ = fs.put_new(None, &path, Body::from(b"x".to_vec())).await;
+        }
+        let names = OsDirectory::open(&root.path().join("a")).unwrap().entries(Path::new("")).unwrap();
+        assert_eq!(names.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[tokio::test]
+    async fn a_missing_store_directory_is_not_found() {
+        let root = tempfile::tempdir().unwrap();
+        let error = FsConfig::open(&root.path().join("none")).unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    }
+}

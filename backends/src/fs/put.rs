@@ -1,0 +1,85 @@
+//! Creating an object as a file: written under a hidden name, synced, linked to its own name, and the directory
+//! synced.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use walkeep_core::files::{Directory, File};
+use walkeep_core::{Body, BodySource, Error, ObjectPath, Random, Result};
+
+use super::unavailable;
+
+const CHUNK: usize = 1 << 20;
+
+/// Creates an object, whole and durable or not at all; `Unknown` when it is there but perhaps not durably.
+pub(super) fn put_new(
+    directory: &dyn Directory,
+    random: &dyn Random,
+    path: &ObjectPath,
+    body: &Body,
+) -> Result<()> {
+    let target = Path::new(path.as_str());
+    let parent = target.parent().unwrap_or(Path::new(""));
+    create_parents(directory, parent).map_err(|error| unavailable("create the directory of", path, error))?;
+    let mut suffix = [0; 8];
+    random.fill(&mut suffix)?;
+    let hidden = parent.join(format!(".tmp-{:016x}", u64::from_le_bytes(suffix)));
+
+    let linked = write_synced(directory, &hidden, body)
+        .map_err(|error| unavailable("write", path, error))
+        .and_then(|()| directory.hard_link(&hidden, target).map_err(|error| link_failed(path, error)));
+    // The hidden name has done its work, whatever came of it; a name that cannot be removed is never listed.
+    if let Err(error) = directory.remove_file(&hidden) {
+        tracing::debug!(file = %hidden.display(), %error, "an unfinished file stays behind");
+    }
+    linked?;
+    directory.sync_directory(parent).map_err(|error| Error::Unknown {
+        what: format!(
+            "{path} was created, but syncing its directory failed ({error}): a power loss may undo it"
+        ),
+    })
+}
+
+fn link_failed(path: &ObjectPath, error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::AlreadyExists => Error::AlreadyExists { what: path.to_string() },
+        ErrorKind::Unsupported | ErrorKind::PermissionDenied => Error::invalid(
+            format!("the directory of {path} as a store"),
+            format!("a store needs a file system with hard links ({error})"),
+        ),
+        _ => unavailable("create", path, error),
+    }
+}
+
+/// Creates the missing directories above an object, each made durable in the one above it.
+fn create_parents(directory: &dyn Directory, parent: &Path) -> io::Result<()> {
+    if parent.as_os_str().is_empty() || directory.metadata(parent)?.is_some() {
+        return Ok(());
+    }
+    let above = parent.parent().unwrap_or(Path::new(""));
+    create_parents(directory, above)?;
+    directory.create_directories(parent)?;
+    directory.sync_directory(above)
+}
+
+fn write_synced(directory: &dyn Directory, hidden: &PathBuf, body: &Body) -> io::Result<()> {
+    let file = directory.create_new(hidden)?;
+    match body {
+        Body::Bytes(bytes) => file.write_all_at(0, bytes)?,
+        Body::Source(source) => copy(&**source, &*file)?,
+    }
+    file.sync()
+}
+
+fn copy(source: &dyn BodySource, file: &dyn File) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    let mut offset = 0;
+    while offset < source.len() {
+        let len = usize::try_from(source.len() - offset).unwrap_or(CHUNK).min(CHUNK);
+        let bytes = chunk.get_mut(..len).unwrap_or_default();
+        source.read_exact_at(offset, bytes)?;
+        file.write_all_at(offset, bytes)?;
+        offset += len as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! The stores that Walkeep keeps segments in, each a [`walkeep_core::Backend`] of its own:
+//!
+//! - [`fs`] (feature `fs`): a local directory;
+//! - [`memory`]: a map, for tests and caches;
+//! - [`metered`]: counts the requests and bytes of any other.
+//!
+//! [`os`] (feature `os`) is the machine itself behind the handles of `walkeep-core`: files, clock, randomness. It
+//! is the only place in Walkeep that calls the operating system for them.
+
+#[cfg(feature = "fs")]
+pub mod fs;
+pub mod memory;
+pub mod metered;
+#[cfg(feature = "os")]
+pub mod os;
+
+#[cfg(feature = "fs")]
+pub use fs::Fs;
+pub use memory::Memory;
+pub use metered::Metered;
