@@ -2,7 +2,7 @@
 //! synced.
 
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use walkeep_core::files::{Directory, File};
 use walkeep_core::{Body, BodySource, Error, ObjectPath, Random, Result};
@@ -62,7 +62,7 @@ fn create_parents(directory: &dyn Directory, parent: &Path) -> io::Result<()> {
     directory.sync_directory(above)
 }
 
-fn write_synced(directory: &dyn Directory, hidden: &PathBuf, body: &Body) -> io::Result<()> {
+fn write_synced(directory: &dyn Directory, hidden: &Path, body: &Body) -> io::Result<()> {
     let file = directory.create_new(hidden)?;
     match body {
         Body::Bytes(bytes) => file.write_all_at(0, bytes)?,

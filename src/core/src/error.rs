@@ -5,8 +5,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use crate::commit::Commit;
 use crate::frame_no::FrameNo;
+use crate::unix_millis::UnixMillis;
 
 /// The result of every fallible call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -163,6 +163,15 @@ impl fmt::Display for Corruption {
     }
 }
 
+/// A commit near a restore point that cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its last frame.
+    pub frame_no: FrameNo,
+    /// When it was recorded.
+    pub time: UnixMillis,
+}
+
 /// A restore point that cannot be reached, and what stands near it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unreachable {
@@ -171,9 +180,9 @@ pub struct Unreachable {
     /// Why it cannot be had.
     pub why: String,
     /// The nearest restorable commit before it.
-    pub before: Option<Commit>,
+    pub before: Option<Neighbour>,
     /// The nearest restorable commit after it.
-    pub after: Option<Commit>,
+    pub after: Option<Neighbour>,
     /// The frames that are missing from the store.
     pub missing: Option<RangeInclusive<FrameNo>>,
     /// The ranges of frames whose commits can be restored.

@@ -50,7 +50,7 @@ pub use body::{Body, BodySource};
 pub use clock::Clock;
 pub use commit::{Commit, CommitKind};
 pub use epoch::Epoch;
-pub use error::{Corruption, Error, Result, Unreachable};
+pub use error::{Corruption, Error, Neighbour, Result, Unreachable};
 pub use files::{Directory, File};
 pub use frame_no::FrameNo;
 pub use ids::{LogId, Nonce, SegmentId};

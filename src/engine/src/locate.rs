@@ -1,0 +1,279 @@
+//! From a restore point to a frame and the segments that are needed for it, with few listings.
+//!
+//! Finding a time among *n* frames takes at most log2(n / 1000) + 2 listings, whatever the number of segments;
+//! finding a frame about as many. The method is that of `docs/protocol.md`, "Finding by time": a listing gives the
+//! 1,000 segments that end at or before a frame, so frames are bisected.
+//!
+//! Invariants: a commit is the answer to a time only if the commit behind it is known to be later (or there is
+//! none); equal times are answered with the last. Anything else is unreachable, never a neighbour.
+
+use walkeep_core::manifest::Validity;
+use walkeep_core::{
+    CommitKind, Error, FrameNo, Manifest, Namespace, Neighbour, Result, SegmentKey, UnixMillis, Unreachable,
+};
+
+use crate::bucket::Bucket;
+use crate::manifests;
+use crate::restore_point::RestorePoint;
+use crate::stored_segment::{OpenSegment, StoredSegment};
+use crate::timeline::{LIST_PAGE, RELIST_MAX, Timeline, no_namespace};
+
+/// A restore point, found.
+#[derive(Debug)]
+pub struct Located {
+    /// The segments that are needed, and perhaps more.
+    pub timeline: Timeline,
+    /// The last frame of the commit to restore.
+    pub frame_no: FrameNo,
+}
+
+/// Finds a restore point. A frame is not yet known to be a commit: opening a [`crate::View`] tells.
+///
+/// # Errors
+///
+/// `NotFound` for an unknown namespace; `Unreachable` with neighbours and the restorable ranges; `Corrupt`,
+/// `Invalid`, `Unavailable`.
+pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint) -> Result<Located> {
+    for _ in 0..RELIST_MAX {
+        let manifest =
+            manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
+        let search = Search { bucket, namespace, manifest: &manifest };
+        let (frame, after) = match point {
+            RestorePoint::Latest => (None, None),
+            RestorePoint::Frame(frame) => (Some(frame), search.upper_bound(frame).await?),
+            RestorePoint::Time(time) => match search.commit_at(time).await? {
+                Found::Commit(frame) => (Some(frame), search.upper_bound(frame).await?),
+                Found::No(unreachable) => return Err(explain(bucket, namespace, *unreachable).await),
+            },
+        };
+        let timeline = Timeline::load_cover(bucket, namespace, manifest, frame, after).await?;
+        let short = frame.is_none() && timeline.is_short();
+        if short || !timeline.still_current(bucket).await? {
+            continue;
+        }
+        if point == RestorePoint::Latest && timeline.manifest().is_pending() && !timeline.unconfirmed().is_empty() {
+            let why = "a writer is opening the namespace and has not confirmed its newest commits yet; if none is, \
+                       an opening was cut short, and the next `walkeep replicate` settles it";
+            return Err(explain(bucket, namespace, unreachable(point, why)).await);
+        }
+        let newest = timeline.newest().map(|segment| segment.key.end());
+        let Some(frame_no) = frame.or(newest) else {
+            return Err(unreachable(point, "the namespace has no commits yet").into());
+        };
+        if newest.is_none_or(|newest| newest < frame_no) {
+            return Err(explain(bucket, namespace, unreachable(point, "it is behind the newest commit")).await);
+        }
+        return match timeline.cover(frame_no) {
+            Ok(_) => Ok(Located { timeline, frame_no }),
+            Err(missing) => {
+                let lost = Unreachable {
+                    missing: Some(missing),
+                    ..unreachable(point, "no stored segment covers some of the frames before it")
+                };
+                Err(explain(bucket, namespace, lost).await)
+            }
+        };
+    }
+    let what = format!("namespace {namespace} changed during {RELIST_MAX} listings, or its newest segments are lost");
+    Err(Error::Unavailable { what, source: None })
+}
+
+fn unreachable(point: RestorePoint, why: &str) -> Unreachable {
+    Unreachable { wanted: point.to_string(), why: why.into(), ..Unreachable::default() }
+}
+
+/// Adds the restorable ranges and, for a frame, its neighbours: a complete listing, made only for an error.
+async fn explain(bucket: &Bucket, namespace: &Namespace, mut unreachable: Unreachable) -> Error {
+    if let Ok(timeline) = Timeline::load(bucket, namespace).await {
+        unreachable.restorable = timeline.restorable();
+    }
+    unreachable.into()
+}
+
+/// What a search for a time came to.
+enum Found {
+    Commit(FrameNo),
+    No(Box<Unreachable>),
+}
+
+/// The segments around a time: the newest that ends at or before it, and the one behind.
+#[derive(Default)]
+struct Around {
+    before: Option<StoredSegment>,
+    behind: Option<StoredSegment>,
+}
+
+struct Search<'a> {
+    bucket: &'a Bucket,
+    namespace: &'a Namespace,
+    manifest: &'a Manifest,
+}
+
+impl Search<'_> {
+    /// The valid segments among the 1,000 that end at or before `end` in its epoch and older ones, newest first,
+    /// and whether there are more.
+    async fn until(&self, end: FrameNo) -> Result<(Vec<StoredSegment>, bool)> {
+        let Some(owner) = self.manifest.owner(end) else {
+            return Ok((Vec::new(), false));
+        };
+        let layout = self.bucket.layout();
+        let after = layout.segment_named(self.namespace, &SegmentKey::listing_bound(owner.epoch, end))?;
+        let objects = self.bucket.list(&layout.segments(self.namespace), Some(&after), LIST_PAGE).await?;
+        let more = objects.len() == LIST_PAGE;
+        let keys = objects.into_iter().filter_map(|object| {
+            let key = layout.parse_segment(self.namespace, &object.path)?;
+            Some(StoredSegment { key, size: object.size })
+        });
+        let counts = |key: &SegmentKey| {
+            matches!(self.manifest.validity(key), Validity::Valid) && key.end() <= end
+        };
+        Ok((keys.filter(|segment| counts(&segment.key)).collect(), more))
+    }
+
+    /// A name behind which a listing gives the segment that holds `frame` first, or nearly so; `None` when no
+    /// segment ends at or behind it.
+    async fn upper_bound(&self, frame: FrameNo) -> Result<Option<String>> {
+        let (segments, _) = self.until(frame).await?;
+        let ending = segments.first().filter(|segment| segment.key.end() == frame).copied();
+        let holding = match ending {
+            Some(segment) => Some(segment),
+            None => self.behind(frame).await?,
+        };
+        let bound = holding.and_then(|segment| {
+            let owner = self.manifest.owner(segment.key.end())?;
+            Some(SegmentKey::listing_bound(owner.epoch, segment.key.end()))
+        });
+        Ok(bound)
+    }
+
+    /// The segment with the smallest end behind `frame`, the rawest of several: in growing steps upwards to one
+    /// that ends behind, then down to a page that has both sides.
+    async fn behind(&self, frame: FrameNo) -> Result<Option<StoredSegment>> {
+        let (mut low, mut high, mut step) = (frame.get(), None, PAGE_FRAMES);
+        for _ in 0..PROBES_MAX {
+            let probe = high.map_or(low.saturating_add(step), |high| probe_between(low, high));
+            let (segments, more) = self.until(frame_at(probe)).await?;
+            let later = segments.partition_point(|segment| segment.key.end() > frame);
+            match segments.get(..later).and_then(nearest) {
+                None if probe == u64::MAX => return Ok(None),
+                None => {
+                    low = probe;
+                    step = step.saturating_mul(PAGE_FRAMES);
+                }
+                Some(nearest) if later < segments.len() || !more => return Ok(Some(nearest)),
+                Some(nearest) => high = Some(nearest.key.end().get()),
+            }
+        }
+        Err(self.too_dense())
+    }
+
+    /// Bisects the ends of segments for a time.
+    async fn around(&self, time: UnixMillis) -> Result<Around> {
+        // Commits before an epoch are not later than its floor, those in later epochs not earlier than theirs.
+        let begun = self.manifest.epochs().iter().filter(|entry| entry.begin.is_some());
+        let Some(entry) = begun.clone().rev().find(|entry| entry.floor <= time).or(begun.clone().next()) else {
+            return Ok(Around::default());
+        };
+        let mut low = entry.begin.and_then(FrameNo::previous).map_or(0, FrameNo::get);
+        let last = self.manifest.last_owned(entry.epoch);
+        let mut high = None;
+        for _ in 0..PROBES_MAX {
+            let probe = high.map_or(last.unwrap_or(FrameNo::MAX), |high| frame_at(probe_between(low, high)));
+            let (segments, more) = self.until(probe).await?;
+            let later = segments.partition_point(|segment| segment.key.time() > time);
+            let before = segments.get(later).copied();
+            let behind = segments.get(..later).and_then(nearest);
+            match (before, behind) {
+                (Some(_), Some(_)) => return Ok(Around { before, behind }),
+                (None, Some(nearest)) if more => high = Some(nearest.key.end().get()),
+                (None, Some(_)) => return Ok(Around { before, behind }),
+                // Nothing later is left below the last frame of the epoch: what is behind stands in the next one.
+                (before, None) if high.is_none() => {
+                    let behind = match last {
+                        Some(last) => self.behind(last).await?,
+                        None => None,
+                    };
+                    return Ok(Around { before, behind });
+                }
+                (_, None) => low = probe.get(),
+            }
+        }
+        Err(self.too_dense())
+    }
+
+    fn too_dense(&self) -> Error {
+        let what = format!("the search in namespace {} did not end: its listing changes too fast", self.namespace);
+        Error::Unavailable { what, source: None }
+    }
+
+    /// The commit that was the newest at `time`.
+    async fn commit_at(&self, time: UnixMillis) -> Result<Found> {
+        let around = self.around(time).await?;
+        let wanted = RestorePoint::Time(time);
+        let before = around.before.map(|segment| neighbour(&segment.key));
+        let Some(behind) = around.behind else {
+            // No later segment: the newest commit is the answer.
+            return Ok(match around.before {
+                Some(segment) => Found::Commit(segment.key.end()),
+                None => Found::No(Box::new(unreachable(wanted, "the namespace has no commits yet"))),
+            });
+        };
+        let no = |why: &str, before, after| {
+            Found::No(Box::new(Unreachable { before, after, ..unreachable(wanted, why) }))
+        };
+        let reaches_back = behind.key.start().get() <= around.before.map_or(0, |s| s.key.end().get()) + 1;
+        if !reaches_back && around.before.is_some() {
+            let why = "segments between the commits around it are missing, so that none is known to be the last one";
+            return Ok(no(why, before, Some(neighbour(&behind.key))));
+        }
+        let open = OpenSegment::open(self.bucket, self.namespace, behind, self.manifest.log_id()).await?;
+        let from = around.before.map(|segment| segment.key.end());
+        let commits = open.index().commits().iter().filter(|commit| Some(commit.frame_no) > from);
+        let commits = commits.collect::<Vec<_>>();
+        let later = commits.partition_point(|commit| commit.time <= time);
+        let earlier = later.checked_sub(1).and_then(|at| commits.get(at));
+        let earlier = earlier.map(|commit| Neighbour { frame_no: commit.frame_no, time: commit.time }).or(before);
+        let Some(next) = commits.get(later) else {
+            return Ok(no("the commits around it are not known", earlier, None));
+        };
+        let after = Some(Neighbour { frame_no: next.frame_no, time: next.time });
+        let Some(answer) = earlier else {
+            return Ok(no("it is before the first commit", None, after));
+        };
+        if behind.key.level() > 0 {
+            return Ok(no("the commits around it were merged by compaction", earlier, after));
+        }
+        if next.kind == CommitKind::Discontinuous && answer.time < time {
+            let why = "changes of that time were not recorded (the database was changed while nobody watched)";
+            return Ok(no(why, earlier, after));
+        }
+        Ok(Found::Commit(answer.frame_no))
+    }
+}
+
+/// More than a search can take: log2 of the largest frame number twice over.
+const PROBES_MAX: usize = 140;
+
+/// So many frames have at most as many ends of raw segments: one page.
+const PAGE_FRAMES: u64 = LIST_PAGE as u64;
+
+fn frame_at(number: u64) -> FrameNo {
+    FrameNo::new(number).unwrap_or(FrameNo::FIRST)
+}
+
+/// Where to look next between a frame that is too low and an end that is not: in the middle, or at the end itself
+/// once a page reaches from it down to the frame.
+const fn probe_between(low: u64, high: u64) -> u64 {
+    if high.saturating_sub(low) <= PAGE_FRAMES { high } else { low + (high - low) / 2 }
+}
+
+/// Of segments in order of falling ends: the one with the smallest end, the rawest of several.
+fn nearest(segments: &[StoredSegment]) -> Option<StoredSegment> {
+    let smallest = segments.last()?.key.end();
+    let ending = segments.iter().rev().take_while(|segment| segment.key.end() == smallest);
+    ending.min_by_key(|segment| segment.key.level()).copied()
+}
+
+fn neighbour(key: &SegmentKey) -> Neighbour {
+    Neighbour { frame_no: key.end(), time: key.time() }
+}

@@ -1,0 +1,103 @@
+//! Where a segment is put together before it is stored: in memory while it is small, then in a file without a
+//! name, which is gone when the process ends, however it ends.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use walkeep_core::{Body, BodySource, Directory, File, Random, Result};
+
+/// Kept in memory up to this size.
+const MEMORY_MAX: usize = 32 << 20;
+
+/// Written in pieces of this size.
+const CHUNK: usize = 1 << 20;
+
+/// A growing segment.
+#[derive(Debug)]
+pub struct Spool {
+    directory: Arc<dyn Directory>,
+    name: String,
+    buffer: Vec<u8>,
+    file: Option<Arc<dyn File>>,
+    written: u64,
+}
+
+#[derive(Debug)]
+struct FileBody {
+    file: Arc<dyn File>,
+    len: u64,
+}
+
+impl BodySource for FileBody {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        if self.file.read_at(offset, bytes)? == bytes.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+}
+
+impl Spool {
+    /// An empty spool; a file would be made in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when the source of randomness fails.
+    pub fn new(directory: Arc<dyn Directory>, random: &dyn Random) -> Result<Self> {
+        let mut suffix = [0; 8];
+        random.fill(&mut suffix)?;
+        let name = format!(".walkeep-spool-{:016x}", u64::from_le_bytes(suffix));
+        Ok(Self { directory, name, buffer: Vec::new(), file: None, written: 0 })
+    }
+
+    /// What was written, as the body of an object.
+    ///
+    /// # Errors
+    ///
+    /// `Io`, `Exhausted`.
+    pub fn into_body(mut self) -> Result<Body> {
+        match self.file.take() {
+            None => Ok(Body::from(self.buffer)),
+            Some(file) => {
+                self.spill(&*file).map_err(|error| walkeep_core::Error::io("write the spool", error))?;
+                Ok(Body::Source(Arc::new(FileBody { file, len: self.written })))
+            }
+        }
+    }
+
+    fn spill(&mut self, file: &dyn File) -> io::Result<()> {
+        file.write_all_at(self.written, &self.buffer)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        match self.file.clone() {
+            Some(file) if self.buffer.len() >= CHUNK => self.spill(&*file)?,
+            None if self.buffer.len() > MEMORY_MAX => {
+                let file = self.directory.create_new(Path::new(&self.name))?;
+                // Without a name it cannot be left behind.
+                self.directory.remove_file(Path::new(&self.name))?;
+                self.spill(&*file)?;
+                self.buffer.shrink_to(CHUNK * 2);
+                self.file = Some(file.into());
+            }
+            _ => {}
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

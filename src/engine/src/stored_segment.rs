@@ -1,0 +1,173 @@
+//! One stored segment: its name and size from a listing, and its index once it was opened.
+//!
+//! Invariants: an opened segment is what its name says and belongs to the log that the manifest names; bytes of it
+//! are used only after their checksums held.
+
+use bytes::Bytes;
+use std::ops::Range;
+use walkeep_core::segment::{FOOTER_LEN, Footer, SegmentIndex, TAIL_LEN};
+use walkeep_core::{ByteRange, Error, LogId, Namespace, ObjectPath, Result, SegmentKey};
+
+use crate::bucket::Bucket;
+
+/// A segment as a listing shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredSegment {
+    /// Its name.
+    pub key: SegmentKey,
+    /// The length of the object in bytes.
+    pub size: u64,
+}
+
+/// A stored segment with its index in memory.
+#[derive(Debug)]
+pub struct OpenSegment {
+    path: ObjectPath,
+    stored: StoredSegment,
+    index: SegmentIndex,
+    /// The whole object, where it was small enough to come with the tail.
+    whole: Option<Bytes>,
+}
+
+impl OpenSegment {
+    /// Fetches and checks the index of a segment: one request for most, two when the index is larger than
+    /// [`TAIL_LEN`].
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when the object is gone; `Corrupt` when it is damaged, or not what its name says; `Invalid` for
+    /// versions that this code does not know; `Unavailable`.
+    pub async fn open(
+        bucket: &Bucket,
+        namespace: &Namespace,
+        stored: StoredSegment,
+        log_id: LogId,
+    ) -> Result<Self> {
+        let path = bucket.layout().segment(namespace, &stored.key);
+        let (footer, tail, tail_start) = fetch_tail(bucket, &path, stored.size).await?;
+        let found = footer.key()?;
+        if found != stored.key {
+            return Err(Error::corrupt(&path, footer_offset(stored.size), "the segment its name says", found));
+        }
+        if footer.header.log_id != log_id {
+            let expected = format!("a segment of log {log_id}");
+            let found = format!("one of log {}", footer.header.log_id);
+            return Err(Error::corrupt(&path, footer_offset(stored.size), expected, found));
+        }
+        Self::from_tail(bucket, path, stored, footer, tail, tail_start).await
+    }
+
+    /// Opens any object as a segment, whatever log it belongs to: for inspection.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenSegment::open`].
+    pub async fn inspect(bucket: &Bucket, path: ObjectPath, size: u64) -> Result<Self> {
+        let (footer, tail, tail_start) = fetch_tail(bucket, &path, size).await?;
+        let stored = StoredSegment { key: footer.key()?, size };
+        Self::from_tail(bucket, path, stored, footer, tail, tail_start).await
+    }
+
+    async fn from_tail(
+        bucket: &Bucket,
+        path: ObjectPath,
+        stored: StoredSegment,
+        footer: Footer,
+        tail: Bytes,
+        tail_start: u64,
+    ) -> Result<Self> {
+        let Range { start, end } = footer.sections();
+        let sections = if start >= tail_start {
+            part(&tail, start - tail_start, end - tail_start)
+        } else {
+            let bytes = bucket.get(&path, ByteRange::Bounded(start..end)).await?;
+            if bytes.len() as u64 != end - start {
+                let expected = format!("an object of {} bytes", stored.size);
+                return Err(Error::corrupt(&path, start, expected, "a shorter one"));
+            }
+            bytes
+        };
+        let index = SegmentIndex::parse(path.as_str(), footer, &sections)?;
+        let whole = (tail_start == 0).then_some(tail);
+        Ok(Self { path, stored, index, whole })
+    }
+
+    /// The object's path.
+    #[must_use]
+    pub const fn path(&self) -> &ObjectPath {
+        &self.path
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn key(&self) -> &SegmentKey {
+        &self.stored.key
+    }
+
+    /// The length of the object in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.stored.size
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub const fn index(&self) -> &SegmentIndex {
+        &self.index
+    }
+
+    /// Forgets the page images that came with the index, to bound memory.
+    pub(crate) fn drop_whole(&mut self) {
+        self.whole = None;
+    }
+
+    /// How many bytes beyond the index are held in memory.
+    pub(crate) fn whole_len(&self) -> usize {
+        self.whole.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Whether reading blocks needs a request.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// Bytes of the object, unchecked: at most one request.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` when the object is shorter than it was; `NotFound`, `Unavailable`.
+    pub(crate) async fn bytes(&self, bucket: &Bucket, range: Range<u64>) -> Result<Bytes> {
+        let bytes = match &self.whole {
+            Some(whole) => part(whole, range.start, range.end),
+            None => bucket.get(&self.path, ByteRange::Bounded(range.clone())).await?,
+        };
+        if bytes.len() as u64 != range.end.saturating_sub(range.start) {
+            let expected = format!("bytes {} to {}", range.start, range.end);
+            return Err(Error::corrupt(&self.path, range.start, expected, format!("{} bytes", bytes.len())));
+        }
+        Ok(bytes)
+    }
+}
+
+const fn footer_offset(size: u64) -> u64 {
+    size.saturating_sub(FOOTER_LEN as u64)
+}
+
+async fn fetch_tail(bucket: &Bucket, path: &ObjectPath, size: u64) -> Result<(Footer, Bytes, u64)> {
+    let start = size.saturating_sub(TAIL_LEN);
+    // The size is that of the listing: an object that is shorter or longer now was replaced, and is refused.
+    let tail = bucket.get(path, ByteRange::Bounded(start..size)).await?;
+    if tail.len() as u64 != size - start {
+        let expected = format!("an object of {size} bytes");
+        return Err(Error::corrupt(path, start, expected, format!("one of {} bytes", start + tail.len() as u64)));
+    }
+    let footer = Footer::parse(path.as_str(), &tail, size)?;
+    Ok((footer, tail, start))
+}
+
+/// A part of `bytes`, cut to it.
+fn part(bytes: &Bytes, start: u64, end: u64) -> Bytes {
+    let len = bytes.len();
+    let at = |offset: u64| usize::try_from(offset).unwrap_or(len).min(len);
+    bytes.slice(at(start)..at(end).max(at(start)))
+}

@@ -1,0 +1,286 @@
+//! Writing a namespace: one writer at a time, fenced by epochs.
+//!
+//! The protocol is `docs/protocol.md`, "Open" and "Store"; each step is there because a run without it lost data.
+//!
+//! Invariants:
+//!
+//! - a writer has claimed its epoch before it looks where the log ends, so that what it did not see can never be
+//!   acknowledged by the writer before it;
+//! - a segment is acknowledged only after it is stored *and* no other writer has claimed since;
+//! - an outcome that is unknown is resolved by reading, or reported as unknown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use walkeep_core::segment::{FOOTER_LEN, Footer, SegmentSummary};
+use walkeep_core::{
+    Body, ByteRange, Clock, Epoch, Error, FrameNo, HashSeed, LogId, Manifest, Namespace, Nonce, PageSize, Random,
+    Result, SegmentKey, UnixMillis,
+};
+
+use crate::bucket::Bucket;
+use crate::manifests;
+use crate::stored_segment::StoredSegment;
+use crate::timeline::{RELIST_MAX, Timeline, no_namespace};
+
+/// How often a step whose outcome is unknown is repeated, and how long to wait before.
+const ATTEMPTS: u32 = 5;
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// The handles that writing needs.
+#[derive(Clone, Debug)]
+pub struct Handles {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}
+
+/// A segment that is sealed but not stored yet: its bytes are fixed.
+#[derive(Clone, Debug)]
+pub struct SealedSegment {
+    /// What it is.
+    pub summary: SegmentSummary,
+    /// Its bytes.
+    pub body: Body,
+}
+
+/// The one writer of a namespace, until another one opens it.
+#[derive(Debug)]
+pub struct Writer {
+    bucket: Bucket,
+    namespace: Namespace,
+    manifest: Manifest,
+    nonce: Nonce,
+    epoch: Epoch,
+    /// The newest segment: what the next one follows.
+    tip: Option<StoredSegment>,
+}
+
+impl Writer {
+    /// Becomes the writer of a namespace, creating it if it is new. A writer that had it open is fenced.
+    ///
+    /// # Errors
+    ///
+    /// `Fenced` when another one opened it at the same time; `Corrupt` when stored segments have a hole, which is
+    /// never covered up by writing on; `Unavailable`; `Unknown`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled opening fences the writer before, and leaves a claim that the next opening settles.
+    pub async fn open(
+        bucket: &Bucket,
+        namespace: &Namespace,
+        page_size: PageSize,
+        handles: &Handles,
+    ) -> Result<Self> {
+        let (mut manifest, nonce) = claim(bucket, namespace, page_size, &*handles.random).await?;
+        let epoch = manifest.last().epoch;
+        for _ in 0..RELIST_MAX {
+            let timeline = Timeline::load(bucket, namespace).await?.with_unconfirmed();
+            if !timeline.manifest().is_last(nonce) {
+                return Err(fenced(namespace, epoch, timeline.manifest()));
+            }
+            let tip = timeline.newest().copied();
+            check_whole(&timeline)?;
+            let end = tip.map(|segment| segment.key.end());
+            let floor = tip.map_or(UnixMillis(0), |segment| segment.key.time());
+            let begin = match end {
+                Some(end) => end.next().ok_or_else(|| Error::Exhausted { what: "all frames are used".into() })?,
+                None => FrameNo::FIRST,
+            };
+            let begun = manifest.begin(begin, floor)?;
+            let created = manifests::create(bucket, namespace, &begun).await;
+            if let Err(error) = &created
+                && !may_have_happened(error)
+            {
+                return created.map(|()| unreachable!());
+            }
+            let newest = if created.is_ok() { begun } else { reread(bucket, namespace).await? };
+            if !newest.is_last(nonce) {
+                return Err(fenced(namespace, epoch, &newest));
+            }
+            if !newest.is_pending() {
+                let (bucket, namespace) = (bucket.clone(), namespace.clone());
+                return Ok(Self { bucket, namespace, manifest: newest, nonce, epoch, tip });
+            }
+            manifest = newest;
+        }
+        Err(Error::Unknown { what: format!("opening namespace {namespace} did not settle; open it again") })
+    }
+
+    /// The log's identity.
+    #[must_use]
+    pub const fn log_id(&self) -> LogId {
+        self.manifest.log_id()
+    }
+
+    /// The seed of the log's page hashes.
+    #[must_use]
+    pub const fn hash_seed(&self) -> HashSeed {
+        self.manifest.hash_seed()
+    }
+
+    /// The epoch that this writer holds.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The name of the newest segment: what the next one follows.
+    #[must_use]
+    pub fn tip(&self) -> Option<&SegmentKey> {
+        self.tip.as_ref().map(|segment| &segment.key)
+    }
+
+    /// The frame that comes next.
+    ///
+    /// # Errors
+    ///
+    /// `Exhausted` when there is none.
+    pub fn next_frame_no(&self) -> Result<FrameNo> {
+        match self.tip() {
+            None => Ok(FrameNo::FIRST),
+            Some(key) => key.end().next().ok_or_else(|| Error::Exhausted { what: "all frames are used".into() }),
+        }
+    }
+
+    /// Stores the next segment and returns its last frame, which is durable then.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when it does not follow the newest one; `Fenced` when another writer has taken over: the segment
+    /// does not count; `Unknown`: repeat the call with the very same segment, or open again.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `Unknown`.
+    pub async fn store(&mut self, segment: &SealedSegment) -> Result<FrameNo> {
+        let SegmentSummary { key, footer, len } = &segment.summary;
+        let follows = key.start() == self.next_frame_no()?
+            && key.epoch() == self.epoch
+            && footer.header.log_id == self.log_id()
+            && key.time() >= self.manifest.last().floor
+            && footer.header.page_size == self.manifest.last().page_size;
+        if !follows {
+            let why = format!("frame {} of epoch {} comes next", self.next_frame_no()?, self.epoch);
+            return Err(Error::invalid(format!("segment {key}"), why));
+        }
+        self.put(segment).await?;
+        self.check_still_ours().await?;
+        self.tip = Some(StoredSegment { key: *key, size: *len });
+        Ok(key.end())
+    }
+
+    /// Puts the segment, repeating the same bytes while the outcome is unknown.
+    async fn put(&self, segment: &SealedSegment) -> Result<()> {
+        let path = self.bucket.layout().segment(&self.namespace, &segment.summary.key);
+        for attempt in 1..=ATTEMPTS {
+            match self.bucket.put_new(&path, segment.body.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(Error::AlreadyExists { .. }) => return self.check_is_ours(&path, segment).await,
+                Err(error) if !may_have_happened(&error) => return Err(error),
+                Err(error) if attempt == ATTEMPTS => {
+                    return Err(Error::Unknown { what: format!("storing {path}: {error}") });
+                }
+                Err(error) => tracing::debug!(%path, %error, attempt, "trying again to store a segment"),
+            }
+            tokio::time::sleep(BACK_OFF * 2_u32.pow(attempt)).await;
+        }
+        Err(Error::Unknown { what: format!("storing {path}") })
+    }
+
+    /// An object of this name is there: is it this very segment, put by a call whose reply was lost?
+    async fn check_is_ours(&self, path: &walkeep_core::ObjectPath, segment: &SealedSegment) -> Result<()> {
+        let tail = self.bucket.get(path, ByteRange::Suffix(FOOTER_LEN as u64)).await?;
+        let found = Footer::parse(path.as_str(), &tail, segment.summary.len)?;
+        if found == segment.summary.footer {
+            return Ok(());
+        }
+        Err(Error::AlreadyExists { what: format!("{path} with other content") })
+    }
+
+    /// After a segment is stored: has nobody claimed the next epoch? One cheap request when nobody has.
+    async fn check_still_ours(&mut self) -> Result<()> {
+        let next = self.manifest.version().get().checked_add(1).and_then(walkeep_core::manifest::ManifestVersion::new);
+        let next = next.ok_or_else(|| Error::Exhausted { what: "all manifest versions are used".into() })?;
+        for attempt in 1..=ATTEMPTS {
+            match manifests::read(&self.bucket, &self.namespace, next).await {
+                Err(Error::NotFound { .. }) => return Ok(()),
+                Err(Error::Unavailable { .. }) if attempt < ATTEMPTS => {
+                    tokio::time::sleep(BACK_OFF * 2_u32.pow(attempt)).await;
+                }
+                Err(error @ Error::Unavailable { .. }) => {
+                    let what = format!("whether another writer has taken over {}: {error}", self.namespace);
+                    return Err(Error::Unknown { what });
+                }
+                Err(error) => return Err(error),
+                Ok(_) => break,
+            }
+        }
+        let newest = reread(&self.bucket, &self.namespace).await?;
+        if newest.log_id() == self.manifest.log_id() && newest.is_last(self.nonce) && !newest.is_pending() {
+            self.manifest = newest;
+            return Ok(());
+        }
+        Err(fenced(&self.namespace, self.epoch, &newest))
+    }
+}
+
+/// Claims the next epoch with a fresh nonce: the manifest in which it is pending and the newest.
+async fn claim(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    page_size: PageSize,
+    random: &dyn Random,
+) -> Result<(Manifest, Nonce)> {
+    for attempt in 1..=ATTEMPTS {
+        let nonce = Nonce::random(random)?;
+        let claimed = match manifests::newest(bucket, namespace).await? {
+            Some(newest) => newest.claim(nonce, page_size)?,
+            None => Manifest::create(LogId::random(random)?, HashSeed::random(random)?, page_size, nonce),
+        };
+        match manifests::create(bucket, namespace, &claimed).await {
+            Ok(()) => return Ok((claimed, nonce)),
+            Err(error) if may_have_happened(&error) => {
+                // The reply says nothing about who won: the newest manifest does.
+                if let Some(newest) = manifests::newest(bucket, namespace).await?
+                    && newest.is_last(nonce)
+                {
+                    return Ok((newest, nonce));
+                }
+                tracing::debug!(%namespace, %error, attempt, "another writer was faster; claiming again");
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(BACK_OFF * attempt).await;
+    }
+    let what = format!("namespace {namespace} is being opened by others again and again");
+    Err(Error::Unavailable { what, source: None })
+}
+
+/// Whether a create may have been carried out although it returned this error.
+const fn may_have_happened(error: &Error) -> bool {
+    matches!(error, Error::AlreadyExists { .. } | Error::Unavailable { .. } | Error::Unknown { .. })
+}
+
+async fn reread(bucket: &Bucket, namespace: &Namespace) -> Result<Manifest> {
+    manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))
+}
+
+/// A hole below a valid segment is damage: writing on would hide it.
+fn check_whole(timeline: &Timeline) -> Result<()> {
+    let Some(newest) = timeline.newest() else {
+        return Ok(());
+    };
+    timeline.cover(newest.key.end()).map(drop).map_err(|missing| {
+        let object = format!("namespace {}", timeline.namespace());
+        let expected = format!("segments of frames {} to {}", missing.start(), missing.end());
+        Error::corrupt(object, 0, expected, "none")
+    })
+}
+
+fn fenced(namespace: &Namespace, ours: Epoch, newest: &Manifest) -> Error {
+    let theirs = format!("the newest is epoch {} in manifest {}", newest.last().epoch, newest.version());
+    Error::Fenced { namespace: namespace.to_string(), ours: ours.get(), theirs }
+}

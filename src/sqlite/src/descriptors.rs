@@ -1,0 +1,60 @@
+//! Raw descriptors of database files that are never closed.
+//!
+//! POSIX locks of a process on a file die when *any* of its descriptors of that file is closed. A descriptor of ours
+//! that is closed would silently take away the locks of every SQLite connection in this process. So each file (by
+//! device and inode) is opened once and kept for as long as the process lives.
+//!
+//! The price: a database that was deleted keeps its disk space until the process ends.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+static OPEN: Mutex<Vec<((u64, u64), Arc<File>)>> = Mutex::new(Vec::new());
+
+/// A descriptor of the file for reading; `None` when there is no file.
+///
+/// # Errors
+///
+/// The operating system's.
+pub(crate) fn open(path: &Path) -> io::Result<Option<Arc<File>>> {
+    let mut kept = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    // Looking before opening: a second descriptor of a known file would have to be kept as well.
+    let identity = match std::fs::metadata(path) {
+        Ok(metadata) => (metadata.dev(), metadata.ino()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if let Some((_, file)) = kept.iter().find(|(known, _)| *known == identity) {
+        return Ok(Some(Arc::clone(file)));
+    }
+    let file = match File::open(path) {
+        Ok(file) => Arc::new(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // The file may have been replaced between the two calls: what was opened counts.
+    let metadata = file.metadata()?;
+    kept.push(((metadata.dev(), metadata.ino()), Arc::clone(&file)));
+    Ok(Some(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_opened_once_even_under_two_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        #[expect(clippy::disallowed_methods, reason = "a test file")]
+        std::fs::write(&a, "x").unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a test file")]
+        std::fs::hard_link(&a, &b).unwrap();
+        let (first, second) = (open(&a).unwrap().unwrap(), open(&b).unwrap().unwrap());
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(open(&dir.path().join("none")).unwrap().is_none());
+    }
+}
