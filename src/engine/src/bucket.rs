@@ -85,7 +85,11 @@ impl Bucket {
     }
 
     /// The same in another layout.
-    pub fn with_layout<B: Backend>(backend: Arc<B>, config: Option<B::Config>, layout: Arc<dyn Layout>) -> Self {
+    pub fn with_layout<B: Backend>(
+        backend: Arc<B>,
+        config: Option<B::Config>,
+        layout: Arc<dyn Layout>,
+    ) -> Self {
         Self { objects: Arc::new(Bound { backend, config }), layout }
     }
 

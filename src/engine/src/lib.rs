@@ -7,7 +7,7 @@
 //!   [`walkeep_core::segment::SegmentWriter`];
 //! - a [`Timeline`] is what is stored; a [`View`] is the database at one [`RestorePoint`] of it, and restores,
 //!   compares and reads pages;
-//! - [`verify`](mod@verify) proves what is stored.
+//! - [`history`](fn@history) lists commits, and [`verify`](mod@verify) proves what is stored.
 //!
 //! For SQLite databases see the crate `walkeep-sqlite`, and the command `walkeep`.
 //!
@@ -18,6 +18,7 @@
 //! ```
 
 mod bucket;
+mod history;
 mod locate;
 mod manifests;
 mod merge;
@@ -31,6 +32,7 @@ mod view;
 mod writer;
 
 pub use bucket::Bucket;
+pub use history::{LoggedCommit, history};
 pub use locate::{Located, locate};
 pub use restore_point::RestorePoint;
 pub use spool::Spool;

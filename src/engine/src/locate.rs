@@ -7,6 +7,8 @@
 //! Invariants: a commit is the answer to a time only if the commit behind it is known to be later (or there is
 //! none); equal times are answered with the last. Anything else is unreachable, never a neighbour.
 
+use std::time::Duration;
+
 use walkeep_core::manifest::Validity;
 use walkeep_core::{
     CommitKind, Error, FrameNo, Manifest, Namespace, Neighbour, Result, SegmentKey, UnixMillis, Unreachable,
@@ -17,6 +19,9 @@ use crate::manifests;
 use crate::restore_point::RestorePoint;
 use crate::stored_segment::{OpenSegment, StoredSegment};
 use crate::timeline::{LIST_PAGE, RELIST_MAX, Timeline, no_namespace};
+
+/// How long to wait for an opening that is under way, each time.
+const PENDING_PAUSE: Duration = Duration::from_millis(200);
 
 /// A restore point, found.
 #[derive(Debug)]
@@ -34,9 +39,8 @@ pub struct Located {
 /// `NotFound` for an unknown namespace; `Unreachable` with neighbours and the restorable ranges; `Corrupt`,
 /// `Invalid`, `Unavailable`.
 pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint) -> Result<Located> {
-    for _ in 0..RELIST_MAX {
-        let manifest =
-            manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
+    for attempt in 1..=RELIST_MAX {
+        let manifest = manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
         let search = Search { bucket, namespace, manifest: &manifest };
         let (frame, after) = match point {
             RestorePoint::Latest => (None, None),
@@ -51,17 +55,24 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
         if short || !timeline.still_current(bucket).await? {
             continue;
         }
-        if point == RestorePoint::Latest && timeline.manifest().is_pending() && !timeline.unconfirmed().is_empty() {
+        let newest = timeline.newest().map(|segment| segment.key.end());
+        if timeline.is_pending() && frame.is_none_or(|frame| newest.is_none_or(|newest| newest < frame)) {
+            // An opening takes a moment; one that was cut short stays like this until the next one.
+            if attempt < RELIST_MAX {
+                tokio::time::sleep(PENDING_PAUSE).await;
+                continue;
+            }
             let why = "a writer is opening the namespace and has not confirmed its newest commits yet; if none is, \
                        an opening was cut short, and the next `walkeep replicate` settles it";
             return Err(explain(bucket, namespace, unreachable(point, why)).await);
         }
-        let newest = timeline.newest().map(|segment| segment.key.end());
         let Some(frame_no) = frame.or(newest) else {
             return Err(unreachable(point, "the namespace has no commits yet").into());
         };
         if newest.is_none_or(|newest| newest < frame_no) {
-            return Err(explain(bucket, namespace, unreachable(point, "it is behind the newest commit")).await);
+            return Err(
+                explain(bucket, namespace, unreachable(point, "it is behind the newest commit")).await
+            );
         }
         return match timeline.cover(frame_no) {
             Ok(_) => Ok(Located { timeline, frame_no }),
@@ -74,7 +85,9 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
             }
         };
     }
-    let what = format!("namespace {namespace} changed during {RELIST_MAX} listings, or its newest segments are lost");
+    let what = format!(
+        "namespace {namespace} changed during {RELIST_MAX} listings, or its newest segments are lost"
+    );
     Err(Error::Unavailable { what, source: None })
 }
 
@@ -124,9 +137,8 @@ impl Search<'_> {
             let key = layout.parse_segment(self.namespace, &object.path)?;
             Some(StoredSegment { key, size: object.size })
         });
-        let counts = |key: &SegmentKey| {
-            matches!(self.manifest.validity(key), Validity::Valid) && key.end() <= end
-        };
+        let counts =
+            |key: &SegmentKey| matches!(self.manifest.validity(key), Validity::Valid) && key.end() <= end;
         Ok((keys.filter(|segment| counts(&segment.key)).collect(), more))
     }
 
@@ -171,7 +183,8 @@ impl Search<'_> {
     async fn around(&self, time: UnixMillis) -> Result<Around> {
         // Commits before an epoch are not later than its floor, those in later epochs not earlier than theirs.
         let begun = self.manifest.epochs().iter().filter(|entry| entry.begin.is_some());
-        let Some(entry) = begun.clone().rev().find(|entry| entry.floor <= time).or(begun.clone().next()) else {
+        let Some(entry) = begun.clone().rev().find(|entry| entry.floor <= time).or(begun.clone().next())
+        else {
             return Ok(Around::default());
         };
         let mut low = entry.begin.and_then(FrameNo::previous).map_or(0, FrameNo::get);
@@ -202,7 +215,8 @@ impl Search<'_> {
     }
 
     fn too_dense(&self) -> Error {
-        let what = format!("the search in namespace {} did not end: its listing changes too fast", self.namespace);
+        let what =
+            format!("the search in namespace {} did not end: its listing changes too fast", self.namespace);
         Error::Unavailable { what, source: None }
     }
 
@@ -232,7 +246,8 @@ impl Search<'_> {
         let commits = commits.collect::<Vec<_>>();
         let later = commits.partition_point(|commit| commit.time <= time);
         let earlier = later.checked_sub(1).and_then(|at| commits.get(at));
-        let earlier = earlier.map(|commit| Neighbour { frame_no: commit.frame_no, time: commit.time }).or(before);
+        let earlier =
+            earlier.map(|commit| Neighbour { frame_no: commit.frame_no, time: commit.time }).or(before);
         let Some(next) = commits.get(later) else {
             return Ok(no("the commits around it are not known", earlier, None));
         };
@@ -244,7 +259,8 @@ impl Search<'_> {
             return Ok(no("the commits around it were merged by compaction", earlier, after));
         }
         if next.kind == CommitKind::Discontinuous && answer.time < time {
-            let why = "changes of that time were not recorded (the database was changed while nobody watched)";
+            let why =
+                "changes of that time were not recorded (the database was changed while nobody watched)";
             return Ok(no(why, earlier, after));
         }
         Ok(Found::Commit(answer.frame_no))

@@ -16,7 +16,10 @@ const NEWEST_PAGE: usize = 8;
 /// # Errors
 ///
 /// `Unavailable`.
-pub(crate) async fn newest_version(bucket: &Bucket, namespace: &Namespace) -> Result<Option<ManifestVersion>> {
+pub(crate) async fn newest_version(
+    bucket: &Bucket,
+    namespace: &Namespace,
+) -> Result<Option<ManifestVersion>> {
     let folder = bucket.layout().manifests(namespace);
     let mut after = None;
     loop {
@@ -46,7 +49,11 @@ pub(crate) async fn newest(bucket: &Bucket, namespace: &Namespace) -> Result<Opt
 /// # Errors
 ///
 /// `NotFound`, and as [`newest`].
-pub(crate) async fn read(bucket: &Bucket, namespace: &Namespace, version: ManifestVersion) -> Result<Manifest> {
+pub(crate) async fn read(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    version: ManifestVersion,
+) -> Result<Manifest> {
     let path = bucket.layout().manifest(namespace, version);
     // One byte more than allowed tells a manifest that is too long from one that just fits.
     let bytes = bucket.get(&path, ByteRange::Bounded(0..codec::LEN_MAX + 1)).await?;
@@ -68,23 +75,26 @@ pub(crate) async fn create(bucket: &Bucket, namespace: &Namespace, manifest: &Ma
     bucket.put_new(&path, Body::from(codec::encode(manifest)?)).await
 }
 
-/// The names in the folder of manifests that are not manifests, and whether versions are complete up to the newest.
+/// All versions there are, oldest first, how many foreign objects stand among them, and the damage when one is
+/// missing.
 ///
 /// # Errors
 ///
-/// `Corrupt` naming a version that is missing; `Unavailable`.
-pub(crate) async fn check_versions(bucket: &Bucket, namespace: &Namespace) -> Result<(Vec<ManifestVersion>, usize)> {
+/// `Unavailable`.
+pub(crate) async fn versions(
+    bucket: &Bucket,
+    namespace: &Namespace,
+) -> Result<(Vec<ManifestVersion>, usize, Option<Error>)> {
     let objects = bucket.list(&bucket.layout().manifests(namespace), None, usize::MAX).await?;
     let parsed = objects.iter().map(|object| bucket.layout().parse_manifest(namespace, &object.path));
     let mut versions = parsed.clone().flatten().collect::<Vec<_>>();
     versions.sort();
     let foreign = parsed.filter(Option::is_none).count();
-    for (expected, version) in (1..).zip(&versions) {
-        if version.get() != expected {
-            let missing = ManifestVersion::new(expected).unwrap_or(ManifestVersion::FIRST);
+    let expected = (1..).filter_map(ManifestVersion::new);
+    let missing =
+        expected.zip(&versions).find(|(expected, version)| expected != *version).map(|(missing, _)| {
             let path = bucket.layout().manifest(namespace, missing);
-            return Err(Error::corrupt(path, 0, format!("manifest version {expected}"), "no object"));
-        }
-    }
-    Ok((versions, foreign))
+            Error::corrupt(path, 0, format!("manifest version {missing}"), "no object")
+        });
+    Ok((versions, foreign, missing))
 }

@@ -84,7 +84,12 @@ impl Layer {
             let found = format!("one with hash {:016x}", found.0);
             return Err(Error::corrupt(self.segment.path(), block.offset, expected, found));
         }
-        Err(Error::corrupt(self.segment.path(), block.offset, format!("a frame at position {position}"), "none"))
+        Err(Error::corrupt(
+            self.segment.path(),
+            block.offset,
+            format!("a frame at position {position}"),
+            "none",
+        ))
     }
 }
 

@@ -47,7 +47,12 @@ impl OpenSegment {
         let (footer, tail, tail_start) = fetch_tail(bucket, &path, stored.size).await?;
         let found = footer.key()?;
         if found != stored.key {
-            return Err(Error::corrupt(&path, footer_offset(stored.size), "the segment its name says", found));
+            return Err(Error::corrupt(
+                &path,
+                footer_offset(stored.size),
+                "the segment its name says",
+                found,
+            ));
         }
         if footer.header.log_id != log_id {
             let expected = format!("a segment of log {log_id}");
@@ -159,7 +164,12 @@ async fn fetch_tail(bucket: &Bucket, path: &ObjectPath, size: u64) -> Result<(Fo
     let tail = bucket.get(path, ByteRange::Bounded(start..size)).await?;
     if tail.len() as u64 != size - start {
         let expected = format!("an object of {size} bytes");
-        return Err(Error::corrupt(path, start, expected, format!("one of {} bytes", start + tail.len() as u64)));
+        return Err(Error::corrupt(
+            path,
+            start,
+            expected,
+            format!("one of {} bytes", start + tail.len() as u64),
+        ));
     }
     let footer = Footer::parse(path.as_str(), &tail, size)?;
     Ok((footer, tail, start))

@@ -160,6 +160,11 @@ impl Timeline {
         &self.unconfirmed
     }
 
+    /// Whether there are commits that an opening under way may yet cut off.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.manifest.is_pending() && !self.unconfirmed.is_empty()
+    }
+
     /// What was listed besides.
     #[must_use]
     pub const fn ignored(&self) -> Ignored {

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use walkeep_core::segment::BlockDecoder;
 use walkeep_core::{
-    Commit, Error, FrameNo, Manifest, Namespace, Neighbour, PageCount, PageHashTable, PageNo, PageSize, Result,
-    Unreachable,
+    Commit, Error, FrameNo, Manifest, Namespace, Neighbour, PageCount, PageHashTable, PageNo, PageSize,
+    Result, Unreachable,
 };
 
 use crate::bucket::Bucket;
@@ -219,7 +219,10 @@ impl View {
     /// `Invalid` for a page beyond the end of the database; `Corrupt`, `NotFound`, `Unavailable`.
     pub async fn page(&self, page: PageNo) -> Result<Bytes> {
         if !self.size().contains(page) {
-            return Err(Error::invalid(format!("page {page}"), format!("the database has {} pages", self.size())));
+            return Err(Error::invalid(
+                format!("page {page}"),
+                format!("the database has {} pages", self.size()),
+            ));
         }
         for layer in &self.layers {
             if let Some(found) = layer.find(page)? {
@@ -235,7 +238,12 @@ impl View {
     async fn image(&self, layer: &Layer, position: u32) -> Result<Bytes> {
         let segment = &layer.segment;
         let Some(block) = segment.index().block_of(position) else {
-            return Err(Error::corrupt(segment.path(), 0, format!("a block with position {position}"), "none"));
+            return Err(Error::corrupt(
+                segment.path(),
+                0,
+                format!("a block with position {position}"),
+                "none",
+            ));
         };
         let stored = segment.bytes(&self.bucket, block.offset..block.end()).await?;
         let mut decoder = BlockDecoder::new()?;
@@ -271,7 +279,8 @@ fn commit_at(timeline: &Timeline, segment: &OpenSegment, frame_no: FrameNo) -> R
     Err(Unreachable {
         before: in_segment.or(older),
         after: commits.get(at).map(near),
-        ..timeline.unreachable(format!("frame {frame_no}"), "no commit ends there: it lies inside a transaction")
+        ..timeline
+            .unreachable(format!("frame {frame_no}"), "no commit ends there: it lies inside a transaction")
     }
     .into())
 }
@@ -291,8 +300,10 @@ fn check_sizes(
     }
     let bytes = size.file_bytes(page_size);
     if bytes > database_bytes_max {
-        let what = format!("the database has {bytes} bytes ({size} pages of {page_size}), more than the limit of \
-                            {database_bytes_max} bytes; raise it (--max-db-size) if that is right");
+        let what = format!(
+            "the database has {bytes} bytes ({size} pages of {page_size}), more than the limit of \
+                            {database_bytes_max} bytes; raise it (--max-db-size) if that is right"
+        );
         return Err(Error::Exhausted { what });
     }
     Ok(())

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use walkeep_core::segment::{FOOTER_LEN, Footer, SegmentSummary};
 use walkeep_core::{
-    Body, ByteRange, Clock, Epoch, Error, FrameNo, HashSeed, LogId, Manifest, Namespace, Nonce, PageSize, Random,
-    Result, SegmentKey, UnixMillis,
+    Body, ByteRange, Clock, Epoch, Error, FrameNo, HashSeed, LogId, Manifest, Namespace, Nonce, PageSize,
+    Random, Result, SegmentKey, UnixMillis,
 };
 
 use crate::bucket::Bucket;
@@ -86,7 +86,9 @@ impl Writer {
             let end = tip.map(|segment| segment.key.end());
             let floor = tip.map_or(UnixMillis(0), |segment| segment.key.time());
             let begin = match end {
-                Some(end) => end.next().ok_or_else(|| Error::Exhausted { what: "all frames are used".into() })?,
+                Some(end) => {
+                    end.next().ok_or_else(|| Error::Exhausted { what: "all frames are used".into() })?
+                }
                 None => FrameNo::FIRST,
             };
             let begun = manifest.begin(begin, floor)?;
@@ -141,7 +143,9 @@ impl Writer {
     pub fn next_frame_no(&self) -> Result<FrameNo> {
         match self.tip() {
             None => Ok(FrameNo::FIRST),
-            Some(key) => key.end().next().ok_or_else(|| Error::Exhausted { what: "all frames are used".into() }),
+            Some(key) => {
+                key.end().next().ok_or_else(|| Error::Exhausted { what: "all frames are used".into() })
+            }
         }
     }
 
@@ -202,7 +206,12 @@ impl Writer {
 
     /// After a segment is stored: has nobody claimed the next epoch? One cheap request when nobody has.
     async fn check_still_ours(&mut self) -> Result<()> {
-        let next = self.manifest.version().get().checked_add(1).and_then(walkeep_core::manifest::ManifestVersion::new);
+        let next = self
+            .manifest
+            .version()
+            .get()
+            .checked_add(1)
+            .and_then(walkeep_core::manifest::ManifestVersion::new);
         let next = next.ok_or_else(|| Error::Exhausted { what: "all manifest versions are used".into() })?;
         for attempt in 1..=ATTEMPTS {
             match manifests::read(&self.bucket, &self.namespace, next).await {

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use walkeep::core::segment::{Compression, SegmentHeader, SegmentWriter};
 use walkeep::core::{
-    Commit, CommitKind, Directory, Error, FrameNo, HashSeed, Namespace, PageCount, PageHashTable, PageNo, PageSize,
-    Result, SegmentId, UnixMillis,
+    Commit, CommitKind, Directory, Error, FrameNo, HashSeed, Namespace, PageCount, PageHashTable, PageNo,
+    PageSize, Result, SegmentId, UnixMillis,
 };
 use walkeep::{Bucket, Handles, RestorePoint, SealedSegment, Spool, View, Writer};
 
@@ -118,7 +118,7 @@ async fn attempt(
     let (page_size, size) = (source.page_size(), source.size());
     let (source, difference) = match newest.table {
         Some(table) => {
-            let (source, difference) = blocking(move || compare(source, table)).await?;
+            let (source, difference) = blocking(move || compare(source, table, false)).await?;
             if !source.is_unchanged()? {
                 return Ok(None);
             }
@@ -139,7 +139,7 @@ async fn attempt(
         Some(difference) => (source, difference),
         None => {
             let seed = writer.hash_seed();
-            blocking(move || compare(source, PageHashTable::new(seed))).await?
+            blocking(move || compare(source, PageHashTable::new(seed), true)).await?
         }
     };
     let floor = newest.commit.map_or(UnixMillis(0), |commit| commit.time);
@@ -215,8 +215,9 @@ async fn settle(
     Ok(Newest { commit: Some(*view.commit()), table })
 }
 
-/// Compares every page with the table, and brings the table up to date.
-fn compare(source: Source, mut table: PageHashTable) -> Result<(Source, Difference)> {
+/// Compares every page with the table, and brings the table up to date. There is a difference in any case if this
+/// is the `first` commit with this page size.
+fn compare(source: Source, mut table: PageHashTable, first: bool) -> Result<(Source, Difference)> {
     let seed = table.seed();
     let resized = table.size() != source.size();
     table.resize(source.size());
@@ -229,7 +230,7 @@ fn compare(source: Source, mut table: PageHashTable) -> Result<(Source, Differen
         }
         Ok(())
     })?;
-    if pages.is_empty() && (resized || table.size() == PageCount(0)) {
+    if pages.is_empty() && (resized || first) {
         // A commit needs a frame, even if only the size changed or the database is empty.
         pages.push(PageNo::FIRST);
     }
@@ -279,7 +280,12 @@ impl Plan {
 }
 
 /// Reads the pages that differ a second time and seals them; `None` when one is not what it was.
-fn seal(source: &Source, spool: Spool, plan: &Plan, difference: &Difference) -> Result<Option<SealedSegment>> {
+fn seal(
+    source: &Source,
+    spool: Spool,
+    plan: &Plan,
+    difference: &Difference,
+) -> Result<Option<SealedSegment>> {
     let mut writer = SegmentWriter::new(spool, plan.header, plan.seed, plan.compression, true)?;
     let mut wanted = difference.pages.iter().copied().peekable();
     let mut frame = Some(plan.header.start);

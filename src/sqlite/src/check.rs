@@ -47,11 +47,15 @@ pub fn check(path: &Path, how: IntegrityCheck) -> Result<Vec<String>> {
     };
     match run() {
         Err(rusqlite::Error::SqliteFailure(error, message))
-            if matches!(error.code, rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) =>
+            if matches!(
+                error.code,
+                rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase
+            ) =>
         {
             Ok(vec![message.unwrap_or_else(|| error.to_string())])
         }
-        done => done
-            .map_err(|error| Error::io(format!("check {} with SQLite", path.display()), std::io::Error::other(error))),
+        done => done.map_err(|error| {
+            Error::io(format!("check {} with SQLite", path.display()), std::io::Error::other(error))
+        }),
     }
 }

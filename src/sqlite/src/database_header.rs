@@ -40,7 +40,8 @@ impl DatabaseHeader {
             1 => 65_536,
             bytes => bytes,
         };
-        let page_size = PageSize::new(page_size).map_err(|_| not_sqlite("its header has no valid page size"))?;
+        let page_size =
+            PageSize::new(page_size).map_err(|_| not_sqlite("its header has no valid page size"))?;
         let wal_mode = match (byte(18), byte(19)) {
             (1, 1) => false,
             (2, 2) => true,

@@ -12,7 +12,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-static OPEN: Mutex<Vec<((u64, u64), Arc<File>)>> = Mutex::new(Vec::new());
+/// Device and inode of a file.
+type Identity = (u64, u64);
+
+static OPEN: Mutex<Vec<(Identity, Arc<File>)>> = Mutex::new(Vec::new());
 
 /// A descriptor of the file for reading; `None` when there is no file.
 ///

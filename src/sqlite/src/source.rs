@@ -80,7 +80,10 @@ impl Source {
             _ => failed(error),
         })?;
         if !path.is_file() {
-            return Err(Error::invalid(format!("{} as a SQLite database", path.display()), "it is not a file"));
+            return Err(Error::invalid(
+                format!("{} as a SQLite database", path.display()),
+                "it is not a file",
+            ));
         }
         let waited = Waiting::new(timeout);
         for _ in 0..ATTEMPTS {
@@ -88,7 +91,8 @@ impl Source {
             let file = file.ok_or_else(|| Error::not_found(format!("the database {}", path.display())))?;
             let wal_mode = header_of(path, &file)?.is_some_and(|header| header.wal_mode);
             let at_rest = wal_mode && !exists(&beside(path, "-shm"))?;
-            let hold = if at_rest { Self::hold_at_rest(path, &file, &waited)? } else { begin(path, timeout)? };
+            let hold =
+                if at_rest { Self::hold_at_rest(path, &file, &waited)? } else { begin(path, timeout)? };
             let source = Self::held(path, file, hold, wal_mode, at_rest)?;
             if let Some(source) = source {
                 return Ok(source);
@@ -101,7 +105,9 @@ impl Source {
         loop {
             match SharedLock::try_acquire(file) {
                 Ok(Some(lock)) => return Ok(Hold::Lock(lock)),
-                Ok(None) if waiting.is_over() => return Err(locked(path, "another process has it locked exclusively")),
+                Ok(None) if waiting.is_over() => {
+                    return Err(locked(path, "another process has it locked exclusively"));
+                }
                 Ok(None) => waiting.pause(),
                 Err(error) => return Err(Error::io(format!("lock {}", path.display()), error)),
             }
@@ -125,8 +131,9 @@ impl Source {
         let page_size = header.map_or(PageSize::DEFAULT, |header| header.page_size);
         let wal = if wal_mode { scan_wal(path, page_size, at_rest).map_err(failed)? } else { None };
         let in_file = file.metadata().map_err(failed)?.len() / page_size.bytes_u64();
-        let in_file = u32::try_from(in_file)
-            .map_err(|_| Error::invalid(path.display().to_string(), "it has more pages than SQLite can number"))?;
+        let in_file = u32::try_from(in_file).map_err(|_| {
+            Error::invalid(path.display().to_string(), "it has more pages than SQLite can number")
+        })?;
         let size = wal.as_ref().and_then(Wal::size_after).unwrap_or(PageCount(in_file));
         Ok(Some(Self { path: path.to_path_buf(), file, page_size, size, wal, hold }))
     }
@@ -198,7 +205,8 @@ impl Source {
 
 fn header_of(path: &Path, file: &File) -> Result<Option<DatabaseHeader>> {
     let mut bytes = [0; HEADER_LEN];
-    let len = read_at(file, 0, &mut bytes).map_err(|error| Error::io(format!("read {}", path.display()), error))?;
+    let len =
+        read_at(file, 0, &mut bytes).map_err(|error| Error::io(format!("read {}", path.display()), error))?;
     DatabaseHeader::parse(path, bytes.get(..len).unwrap_or_default())
 }
 
@@ -228,7 +236,8 @@ fn scan_wal(path: &Path, page_size: PageSize, at_rest: bool) -> io::Result<Optio
 /// Begins a read transaction.
 fn begin(path: &Path, timeout: Duration) -> Result<Hold> {
     let uri = format!("file:{}?mode=ro&readonly_shm=1", escape(path)?);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connect = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(&uri, flags)?;
         connection.busy_timeout(timeout)?;

@@ -107,7 +107,8 @@ impl Wal {
                 let (head, image) = frame.split_at(FRAME_HEADER_LEN);
                 sum = checksum(head.get(..8).unwrap_or_default(), header.big_endian, sum);
                 sum = checksum(image, header.big_endian, sum);
-                let chained = sum == (be32(head, 16), be32(head, 20)) && head.get(8..16) == Some(&header.salts);
+                let chained =
+                    sum == (be32(head, 16), be32(head, 20)) && head.get(8..16) == Some(&header.salts);
                 let Some(page) = PageNo::new(be32(head, 0)).filter(|_| chained && left > 0) else {
                     return Ok(());
                 };

@@ -50,7 +50,8 @@ impl FileTarget {
         let mut suffix = [0; 8];
         random.fill(&mut suffix)?;
         let hidden = PathBuf::from(format!(".{name}.walkeep-{:016x}", u64::from_le_bytes(suffix)));
-        let target = Self { directory, name: name.to_string(), hidden, force, file: None, removed: Vec::new() };
+        let target =
+            Self { directory, name: name.to_string(), hidden, force, file: None, removed: Vec::new() };
         if !force {
             target.check_free()?;
         }
@@ -89,9 +90,13 @@ impl FileTarget {
                 .map_err(|error| failed("move into place", error))?;
         } else {
             self.check_free()?;
-            self.directory.hard_link(&self.hidden, Path::new(&self.name)).map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => Error::AlreadyExists { what: format!("the file {}", self.name) },
-                _ => failed("move into place", error),
+            self.directory.hard_link(&self.hidden, Path::new(&self.name)).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::AlreadyExists => {
+                        Error::AlreadyExists { what: format!("the file {}", self.name) }
+                    }
+                    _ => failed("move into place", error),
+                }
             })?;
             self.remove_hidden();
         }
@@ -127,7 +132,8 @@ impl FileTarget {
     }
 
     fn check_space(&self, shape: &DatabaseShape, needed: u64) -> Result<()> {
-        let free = self.directory.free_bytes().map_err(|error| Error::io("look at the free disk space", error))?;
+        let free =
+            self.directory.free_bytes().map_err(|error| Error::io("look at the free disk space", error))?;
         match free {
             Some(free) if free < needed => Err(self.no_space(shape, format!("{free} are free"))),
             _ => Ok(()),
@@ -136,7 +142,9 @@ impl FileTarget {
 
     fn no_space(&self, shape: &DatabaseShape, why: impl std::fmt::Display) -> Error {
         let needed = shape.file_bytes();
-        Error::Exhausted { what: format!("restoring {} needs {needed} bytes of disk space: {why}", self.name) }
+        Error::Exhausted {
+            what: format!("restoring {} needs {needed} bytes of disk space: {why}", self.name),
+        }
     }
 }
 

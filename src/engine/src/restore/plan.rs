@@ -74,12 +74,15 @@ impl RestorePlan {
         while let Some(&position) = positions.get(next) {
             let at = blocks.partition_point(|block| block.first <= position).saturating_sub(1);
             let Some(block) = blocks.get(at) else { return };
-            let until = next + positions.get(next..).map_or(0, |rest| {
-                rest.partition_point(|position| *position < block.first + block.count)
-            });
+            let until = next
+                + positions
+                    .get(next..)
+                    .map_or(0, |rest| rest.partition_point(|position| *position < block.first + block.count));
             let raw_len = block.raw_len(view.page_size());
             match &mut current {
-                Some((fetch, raw)) if block.offset - fetch.bytes.end <= GAP_MAX && *raw + raw_len <= FETCH_RAW_MAX => {
+                Some((fetch, raw))
+                    if block.offset - fetch.bytes.end <= GAP_MAX && *raw + raw_len <= FETCH_RAW_MAX =>
+                {
                     fetch.bytes.end = block.end();
                     fetch.blocks.push(at);
                     fetch.winners.end = until;
@@ -87,8 +90,12 @@ impl RestorePlan {
                 }
                 _ => {
                     self.push(view, current.take());
-                    let fetch =
-                        Fetch { layer, bytes: block.offset..block.end(), blocks: vec![at], winners: next..until };
+                    let fetch = Fetch {
+                        layer,
+                        bytes: block.offset..block.end(),
+                        blocks: vec![at],
+                        winners: next..until,
+                    };
                     current = Some((fetch, raw_len));
                 }
             }

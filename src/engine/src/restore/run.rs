@@ -91,7 +91,8 @@ impl View {
         let at_once = (options.memory_bytes / FETCH_MEMORY).clamp(1, 64);
         let jobs = plan.fetches.iter().map(|fetch| self.run(plan, fetch, &sink, &options.progress));
         let folds: Vec<u64> = stream::iter(jobs).buffer_unordered(at_once).try_collect().await?;
-        let folded = folds.into_iter().fold(self.manifest().hash_seed().size(self.size()), |all, one| all ^ one);
+        let folded =
+            folds.into_iter().fold(self.manifest().hash_seed().size(self.size()), |all, one| all ^ one);
         let state = StateChecksum(folded);
         let recorded = self.commit().state;
         if recorded.is_some_and(|recorded| recorded != state) {
@@ -115,7 +116,8 @@ impl View {
         sink: &Arc<dyn PageSink>,
         progress: &Arc<Progress>,
     ) -> Result<u64> {
-        let (Some(layer), Some(winners)) = (self.layers().get(fetch.layer), plan.winners.get(fetch.layer)) else {
+        let (Some(layer), Some(winners)) = (self.layers().get(fetch.layer), plan.winners.get(fetch.layer))
+        else {
             return Err(Error::invalid("a restore plan", "it was made for another view"));
         };
         let stored = layer.segment.bytes(self.bucket(), fetch.bytes.clone()).await?;

@@ -1,0 +1,249 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use walkeep::core::{FrameNo, Namespace};
+use walkeep_sqlite::IntegrityCheck;
+
+use crate::store::StoreArg;
+use crate::time_arg::{self, TimeArg};
+
+const EXAMPLES: &str = "\
+Examples:
+  walkeep demo                                        see what it does, in a temporary directory
+  walkeep replicate app.db ./store --once             store the database as it is now
+  walkeep log ./store -n app                          list the restore points
+  walkeep restore ./store -n app -o old.db --at -5m   the database as it was five minutes ago
+  walkeep verify ./store --deep                       prove that everything stored can be restored
+
+Exit codes:
+  0 done                      5 fenced: another writer has taken over
+  1 another failure           6 store unavailable
+  2 usage, bad name included  7 refused to overwrite
+  3 restore point, namespace  8 outcome unknown
+    or range unreachable
+  4 corruption found
+
+STORE is a path or file:///path. WALKEEP_STORE and WALKEEP_NAMESPACE stand in for STORE and -n.";
+
+/// Keeps a database's write-ahead log, and gives the database back as it was at any commit.
+#[derive(Debug, Parser)]
+#[command(name = "walkeep", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Write JSON: one document, or one a line for lists; errors too, on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what Walkeep does: replicate a small shop's database, make a mistake, and undo it
+    Demo(DemoArgs),
+    /// Store what changed in a SQLite database since the last time, as one commit
+    Replicate(ReplicateArgs),
+    /// Write the database as it was at a restore point, proven
+    Restore(RestoreArgs),
+    /// List the namespaces of a store
+    Ls(LsArgs),
+    /// List the commits of a namespace, newest first
+    Log(LogArgs),
+    /// List the stored segments of a namespace, newest first
+    Segments(NamespaceArgs),
+    /// Show one stored segment
+    Inspect(InspectArgs),
+    /// Check what is stored
+    Verify(VerifyArgs),
+    /// Write completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Where segments are kept: a path or file:///path
+    #[arg(value_name = "STORE", env = "WALKEEP_STORE")]
+    pub(crate) store: StoreArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NamespaceArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The namespace; by default the only one of the store
+    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    pub(crate) namespace: Option<Namespace>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Keep the demo's files and say where they are
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplicateArgs {
+    /// The SQLite database; it is never changed
+    #[arg(value_name = "DB")]
+    pub(crate) database: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The namespace; by default the database's file name without its extension
+    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    pub(crate) namespace: Option<Namespace>,
+    /// Capture the database once, as it is now, and end
+    #[arg(long, required = true)]
+    pub(crate) once: bool,
+    /// How long to wait while a writer has the database locked, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
+    pub(crate) busy_timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    pub(crate) from: NamespaceArgs,
+    /// The file to write
+    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
+    pub(crate) output: Option<PathBuf>,
+    /// Restore the last commit at or before this time: RFC 3339, local time, or relative (-5m)
+    #[arg(long, value_name = "TIME", value_parser = time_arg::parse, conflicts_with = "frame", allow_hyphen_values = true)]
+    pub(crate) at: Option<TimeArg>,
+    /// Restore the commit that ends with this frame
+    #[arg(long, value_name = "N", value_parser = parse_frame)]
+    pub(crate) frame: Option<FrameNo>,
+    /// Only say what would be read and written
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Replace the file, and remove -wal, -shm and -journal files beside it
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// How SQLite looks at the restored file before it is put in place
+    #[arg(long, value_enum, default_value_t = CheckArg::Quick)]
+    pub(crate) integrity_check: CheckArg,
+    /// Refuse databases larger than this: bytes, or with K, M, G or T
+    #[arg(long, value_name = "SIZE", default_value = "1T", value_parser = parse_size)]
+    pub(crate) max_db_size: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckArg {
+    None,
+    Quick,
+    Full,
+}
+
+impl From<CheckArg> for IntegrityCheck {
+    fn from(arg: CheckArg) -> Self {
+        match arg {
+            CheckArg::None => Self::None,
+            CheckArg::Quick => Self::Quick,
+            CheckArg::Full => Self::Full,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    #[command(flatten)]
+    pub(crate) from: NamespaceArgs,
+    /// Only commits at or after this time
+    #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
+    pub(crate) since: Option<TimeArg>,
+    /// Only commits at or before this time
+    #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
+    pub(crate) until: Option<TimeArg>,
+    /// At most this many commits
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The store, or the file of a segment
+    #[arg(value_name = "STORE|FILE", env = "WALKEEP_STORE")]
+    pub(crate) store: StoreArg,
+    /// The segment's name, as `walkeep segments` shows it
+    #[arg(value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// The namespace; by default the only one of the store
+    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    pub(crate) namespace: Option<Namespace>,
+    /// List every frame: page, frame number, hash
+    #[arg(long)]
+    pub(crate) pages: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The namespace; by default all
+    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    pub(crate) namespace: Option<Namespace>,
+    /// Read everything: every block, every page hash, and the state of the database at every commit
+    #[arg(long)]
+    pub(crate) deep: bool,
+}
+
+fn parse_frame(text: &str) -> Result<FrameNo, String> {
+    text.parse().ok().and_then(FrameNo::new).ok_or_else(|| "a frame number is at least 1".to_string())
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "it is not a number of seconds".to_string())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let refused = || "a size is a number of bytes, or one with K, M, G or T".to_string();
+    let (number, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    let shift = match unit.to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(refused()),
+    };
+    let number: u64 = number.parse().map_err(|_| refused())?;
+    number.checked_mul(1 << shift).ok_or_else(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_size("4096").unwrap(), 4096);
+        assert_eq!(parse_size("2K").unwrap(), 2048);
+        assert_eq!(parse_size("3GiB").unwrap(), 3 << 30);
+        for wrong in ["", "G", "1X", "99999999T", "-1"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

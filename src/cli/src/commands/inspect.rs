@@ -1,0 +1,173 @@
+//! `walkeep inspect`: one stored segment, from a store or from a file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::Serialize;
+use walkeep::backends::fs::{Fs, FsConfig};
+use walkeep::core::segment::Codec;
+use walkeep::core::{Commit, ObjectPath, SegmentKey};
+use walkeep::{Bucket, Error, OpenSegment, Timeline};
+
+use super::only_namespace;
+use crate::args::InspectArgs;
+use crate::output;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    key: String,
+    bytes: u64,
+    log_id: String,
+    segment_id: String,
+    epoch: u32,
+    level: u8,
+    start: u64,
+    end: u64,
+    frames: u32,
+    page_size: u32,
+    size_after: u32,
+    min_size_after: u32,
+    state_checksum: String,
+    object_checksum: String,
+    parts: BTreeMap<&'static str, u64>,
+    blocks: usize,
+    codecs: BTreeMap<String, usize>,
+    image_bytes: u64,
+    commits: &'a [Commit],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pages: Option<Vec<PageRow>>,
+}
+
+#[derive(Serialize)]
+struct PageRow {
+    page: u32,
+    frame_no: u64,
+    hash: String,
+}
+
+pub(super) async fn run(args: &InspectArgs, json: bool) -> anyhow::Result<()> {
+    let segment = match &args.key {
+        None => from_file(args.store.path()).await?,
+        Some(key) => from_store(args, key).await?,
+    };
+    segment.index().check_map(segment.path().as_str())?;
+    if json { show_json(&segment, args.pages) } else { show(&segment, args.pages) }
+}
+
+async fn from_store(args: &InspectArgs, key: &str) -> anyhow::Result<OpenSegment> {
+    let key: SegmentKey = key.parse()?;
+    let store = args.store.open()?;
+    let namespace = only_namespace(&store.bucket, args.namespace.as_ref()).await?;
+    let timeline = Timeline::load(&store.bucket, &namespace).await?;
+    let mut all = timeline.segments().iter().chain(timeline.unconfirmed());
+    let stored = all.find(|segment| segment.key == key);
+    let stored = stored.ok_or_else(|| Error::not_found(format!("segment {key} in namespace {namespace}")))?;
+    Ok(OpenSegment::open(&store.bucket, &namespace, *stored, timeline.manifest().log_id()).await?)
+}
+
+async fn from_file(path: &Path) -> anyhow::Result<OpenSegment> {
+    let metadata = std::fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
+    if metadata.is_dir() {
+        anyhow::bail!(
+            "{} is a directory: to look into a store, name a KEY (`walkeep segments` lists them)",
+            path.display()
+        );
+    }
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let config = FsConfig::open(path.parent().unwrap_or(Path::new("")))?;
+    let bucket = Bucket::new(Arc::new(Fs::new(config)), None)?;
+    Ok(OpenSegment::inspect(&bucket, ObjectPath::new(name)?, metadata.len()).await?)
+}
+
+fn codecs(segment: &OpenSegment) -> BTreeMap<String, usize> {
+    let mut codecs = BTreeMap::new();
+    for block in segment.index().blocks() {
+        let name = match block.codec {
+            Codec::None => "none",
+            Codec::Zstd => "zstd",
+            Codec::Lz4 => "lz4",
+        };
+        *codecs.entry(name.to_string()).or_default() += 1;
+    }
+    codecs
+}
+
+fn rows(segment: &OpenSegment) -> impl Iterator<Item = PageRow> {
+    let index = segment.index();
+    let rows = index.pages().iter().zip(index.frames()).zip(index.hashes());
+    rows.map(|((page, frame), hash)| PageRow {
+        page: page.get(),
+        frame_no: frame.get(),
+        hash: format!("{:016x}", hash.0),
+    })
+}
+
+fn show_json(segment: &OpenSegment, pages: bool) -> anyhow::Result<()> {
+    let footer = segment.index().footer();
+    let header = &footer.header;
+    output::json(&Document {
+        key: segment.key().to_string(),
+        bytes: segment.size(),
+        log_id: header.log_id.to_string(),
+        segment_id: header.segment_id.to_string(),
+        epoch: header.epoch.get(),
+        level: header.level,
+        start: header.start.get(),
+        end: header.end.get(),
+        frames: header.frame_count,
+        page_size: header.page_size.bytes_u32(),
+        size_after: footer.size_after.get(),
+        min_size_after: footer.min_size_after.get(),
+        state_checksum: footer.state.to_string(),
+        object_checksum: format!("{:016x}", footer.object_checksum),
+        parts: footer.part_lengths().into_iter().collect(),
+        blocks: segment.index().blocks().len(),
+        codecs: codecs(segment),
+        image_bytes: u64::from(header.frame_count) * header.page_size.bytes_u64(),
+        commits: segment.index().commits(),
+        pages: pages.then(|| rows(segment).collect()),
+    })
+}
+
+fn show(segment: &OpenSegment, pages: bool) -> anyhow::Result<()> {
+    let footer = segment.index().footer();
+    let header = &footer.header;
+    let images = u64::from(header.frame_count) * header.page_size.bytes_u64();
+    let codecs = codecs(segment).iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>();
+    output::line(format!("key         {}", segment.key()));
+    output::line(format!("log         {}", header.log_id));
+    output::line(format!(
+        "segment     {} (epoch {}, level {})",
+        header.segment_id, header.epoch, header.level
+    ));
+    output::line(format!("frames      {} to {} ({} stored)", header.start, header.end, header.frame_count));
+    output::line(format!("page size   {}", header.page_size));
+    output::line(format!(
+        "images      {} in {} blocks ({})",
+        output::bytes(images),
+        segment.index().blocks().len(),
+        codecs.join(", ")
+    ));
+    output::line(format!(
+        "database    {} pages at the end, {} at the least",
+        footer.size_after, footer.min_size_after
+    ));
+    output::line(format!("state       {}", footer.state));
+    output::line(format!("object      {} bytes, crc64 {:016x}", segment.size(), footer.object_checksum));
+    for (name, len) in footer.part_lengths() {
+        output::line(format!("  {name:<10}{len:>12} bytes"));
+    }
+    output::line("commits");
+    for commit in segment.index().commits() {
+        output::line(format!("  {:>12}  {}  {} pages", commit.frame_no, commit.time, commit.size_after));
+    }
+    if pages {
+        output::line("frames: page, frame, hash");
+        for row in rows(segment) {
+            output::line(format!("  {:>10} {:>12}  {}", row.page, row.frame_no, row.hash));
+        }
+    }
+    Ok(())
+}

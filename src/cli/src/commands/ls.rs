@@ -1,0 +1,98 @@
+//! `walkeep ls STORE`: the namespaces and what of them can be restored.
+
+use serde::Serialize;
+use walkeep::core::{FrameNo, Namespace, UnixMillis};
+use walkeep::{Bucket, OpenSegment, Timeline};
+
+use super::warn_ignored;
+use crate::args::LsArgs;
+use crate::output;
+
+#[derive(Serialize)]
+struct Row<'a> {
+    namespace: &'a Namespace,
+    durable_frame_no: Option<FrameNo>,
+    restorable_from: Option<String>,
+    restorable_to: Option<String>,
+    segments: usize,
+    bytes: u64,
+    /// Whether everything up to the newest segment can be restored.
+    whole: bool,
+}
+
+pub(super) async fn run(args: &LsArgs, json: bool) -> anyhow::Result<()> {
+    let store = args.store.store.open()?;
+    let (namespaces, foreign) = store.bucket.namespaces().await?;
+    if foreign > 0 {
+        output::note(format!(
+            "warning: ignored {} that are no namespaces",
+            output::count(foreign as u64, "folder")
+        ));
+    }
+    if !json {
+        output::line(format!(
+            "{:<24} {:>12} {:<24} {:<24} {:>8} {:>12}",
+            "NAMESPACE", "DURABLE", "RESTORABLE FROM", "TO", "SEGMENTS", "BYTES"
+        ));
+    }
+    for namespace in &namespaces {
+        let timeline = Timeline::load(&store.bucket, namespace).await?;
+        warn_ignored(namespace, timeline.ignored(), timeline.unconfirmed().len());
+        let (from, to) = reach(&store.bucket, &timeline).await?;
+        let row = Row {
+            namespace,
+            durable_frame_no: timeline.durable_frame_no(),
+            restorable_from: from.map(|time| time.to_string()),
+            restorable_to: to.map(|time| time.to_string()),
+            segments: timeline.segments().len(),
+            bytes: timeline.segments().iter().map(|segment| segment.size).sum(),
+            whole: timeline.newest().map(|segment| segment.key.end()) == timeline.durable_frame_no(),
+        };
+        show(&row, json)?;
+    }
+    Ok(())
+}
+
+fn show(row: &Row<'_>, json: bool) -> anyhow::Result<()> {
+    if !row.whole {
+        let namespace = row.namespace;
+        output::note(format!(
+            "warning: namespace {namespace}: segments are missing; `walkeep verify` says which"
+        ));
+    }
+    if json {
+        return output::json(row);
+    }
+    let dash = || "-".to_string();
+    output::line(format!(
+        "{:<24} {:>12} {:<24} {:<24} {:>8} {:>12}",
+        row.namespace,
+        row.durable_frame_no.map_or_else(dash, |frame| frame.to_string()),
+        row.restorable_from.clone().unwrap_or_else(dash),
+        row.restorable_to.clone().unwrap_or_else(dash),
+        row.segments,
+        output::bytes(row.bytes)
+    ));
+    Ok(())
+}
+
+/// The times of the first and the last commit that can be restored. The first one stands in the oldest segment,
+/// the last one in a name.
+async fn reach(
+    bucket: &Bucket,
+    timeline: &Timeline,
+) -> anyhow::Result<(Option<UnixMillis>, Option<UnixMillis>)> {
+    let Some(first) = timeline.restorable().first().map(|range| *range.start()) else {
+        return Ok((None, None));
+    };
+    let to =
+        timeline.segments().iter().find(|segment| Some(segment.key.end()) == timeline.durable_frame_no());
+    let holding = timeline.segments().iter().filter(|segment| segment.key.includes(first));
+    let Some(oldest) = holding.min_by_key(|segment| (segment.key.level(), segment.key.end())) else {
+        return Ok((None, to.map(|segment| segment.key.time())));
+    };
+    let opened =
+        OpenSegment::open(bucket, timeline.namespace(), *oldest, timeline.manifest().log_id()).await?;
+    let from = opened.index().commits().first().map(|commit| commit.time);
+    Ok((from, to.map(|segment| segment.key.time())))
+}

@@ -1,0 +1,77 @@
+//! The commands, one a file.
+
+mod completions;
+mod demo;
+mod inspect;
+mod log;
+mod ls;
+mod replicate;
+mod restore;
+mod segments;
+mod verify;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use walkeep::backends::os::{SystemClock, SystemRandom};
+use walkeep::core::Namespace;
+use walkeep::{Bucket, Error, Handles};
+
+use crate::args::{Cli, Command};
+use crate::output;
+
+/// Runs the command that was asked for.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let json = cli.json;
+    match cli.command {
+        Command::Demo(args) => demo::run(&args, json).await?,
+        Command::Replicate(args) => replicate::run(&args, json).await?,
+        Command::Restore(args) => restore::run(&args, json).await?,
+        Command::Ls(args) => ls::run(&args, json).await?,
+        Command::Log(args) => log::run(&args, json).await?,
+        Command::Segments(args) => segments::run(&args, json).await?,
+        Command::Inspect(args) => inspect::run(&args, json).await?,
+        Command::Verify(args) => return verify::run(&args, json).await,
+        Command::Completions { shell } => completions::run(shell),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The machine's clock and randomness.
+fn handles() -> Handles {
+    Handles { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+}
+
+/// The namespace that was named, or the only one of the store.
+async fn only_namespace(bucket: &Bucket, named: Option<&Namespace>) -> Result<Namespace, Error> {
+    if let Some(namespace) = named {
+        return Ok(namespace.clone());
+    }
+    let (namespaces, _) = bucket.namespaces().await?;
+    match &namespaces[..] {
+        [only] => Ok(only.clone()),
+        [] => Err(Error::not_found("a namespace in this store (it is empty)")),
+        several => {
+            let names = several.iter().take(10).map(Namespace::as_str).collect::<Vec<_>>().join(", ");
+            let why = format!("the store has {}: {names}", several.len());
+            Err(Error::invalid("leaving the namespace out", format!("{why}; choose one with -n")))
+        }
+    }
+}
+
+/// Says that objects were listed that are not Walkeep's, or do not count.
+fn warn_ignored(namespace: &Namespace, ignored: walkeep::Ignored, unconfirmed: usize) {
+    let mut parts = Vec::new();
+    let mut say = |count: usize, what: &str| {
+        if count > 0 {
+            parts.push(format!("{} {what}", output::count(count as u64, "object")));
+        }
+    };
+    say(ignored.foreign, "with foreign names");
+    say(ignored.fenced, "of writers that were fenced");
+    say(ignored.unknown_epoch, "of epochs that the manifest does not know");
+    say(unconfirmed, "not confirmed yet (a writer is opening the namespace, or an opening was cut short)");
+    if !parts.is_empty() {
+        output::note(format!("warning: namespace {namespace}: ignored {}", parts.join(", ")));
+    }
+}

@@ -1,0 +1,49 @@
+//! `walkeep segments STORE -n NS`: the stored segments, newest first.
+
+use serde::Serialize;
+use walkeep::core::{Epoch, FrameNo, UnixMillis};
+use walkeep::{StoredSegment, Timeline};
+
+use super::{only_namespace, warn_ignored};
+use crate::args::NamespaceArgs;
+use crate::output;
+
+#[derive(Serialize)]
+struct Row {
+    key: String,
+    epoch: Epoch,
+    start: FrameNo,
+    end: FrameNo,
+    time: String,
+    time_ms: UnixMillis,
+    level: u8,
+    bytes: u64,
+}
+
+pub(super) async fn run(args: &NamespaceArgs, json: bool) -> anyhow::Result<()> {
+    let store = args.store.store.open()?;
+    let namespace = only_namespace(&store.bucket, args.namespace.as_ref()).await?;
+    let timeline = Timeline::load(&store.bucket, &namespace).await?;
+    warn_ignored(&namespace, timeline.ignored(), timeline.unconfirmed().len());
+    if !json {
+        output::line(format!("{:<76} {:>10} {:>10} {:>12}", "KEY", "START", "END", "BYTES"));
+    }
+    for StoredSegment { key, size } in timeline.segments() {
+        if json {
+            output::json(&Row {
+                key: key.to_string(),
+                epoch: key.epoch(),
+                start: key.start(),
+                end: key.end(),
+                time: key.time().to_string(),
+                time_ms: key.time(),
+                level: key.level(),
+                bytes: *size,
+            })?;
+        } else {
+            let (start, end) = (key.start(), key.end());
+            output::line(format!("{key} {start:>10} {end:>10} {:>12}", output::bytes(*size)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! The `walkeep` command.
+//!
+//! Data goes to stdout, everything else to stderr. With `--json` both are JSON. Exit codes are in `--help` and in
+//! [`failure`].
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod progress;
+mod store;
+mod time_arg;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::Cli;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    init_log();
+    let json = cli.json;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(commands::run(cli)),
+        Err(error) => Err(anyhow::Error::new(error).context("start the runtime")),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            let failure = Failure::of(&error);
+            output::failure(&failure, json);
+            failure.exit_code()
+        }
+    }
+}
+
+/// Help and version go to stdout and are no failure; anything else is wrong usage.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A reader that went away is not worth an error.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args_os().any(|arg| arg == "--json") {
+        output::failure(&Failure::usage(error), true);
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(failure::USAGE)
+}
+
+fn init_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

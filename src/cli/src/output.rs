@@ -1,0 +1,65 @@
+//! What the user sees: data on stdout, the rest on stderr.
+//!
+//! A reader that closes the pipe (`walkeep log … | head`) ends the command quietly.
+#![expect(clippy::print_stderr, reason = "this is where the command talks")]
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Writes a line of data.
+pub(crate) fn line(text: impl std::fmt::Display) {
+    end_quietly(writeln!(io::stdout().lock(), "{text}"));
+}
+
+/// Writes one JSON document on one line.
+///
+/// # Errors
+///
+/// When the value cannot be written as JSON.
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    line(serde_json::to_string(value)?);
+    Ok(())
+}
+
+/// Says something about what is being done.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    eprintln!("{text}");
+}
+
+/// Says why the command failed, and what to do.
+pub(crate) fn failure(failure: &Failure, json: bool) {
+    if json {
+        match serde_json::to_string(failure) {
+            Ok(text) => eprintln!("{text}"),
+            Err(error) => eprintln!("{{\"kind\":\"other\",\"message\":\"{error}\"}}"),
+        }
+        return;
+    }
+    eprintln!("error: {}", failure.message());
+    if let Some(hint) = failure.hint() {
+        eprintln!("hint: {hint}");
+    }
+}
+
+fn end_quietly(written: io::Result<()>) {
+    if let Err(error) = written {
+        let code = i32::from(error.kind() != io::ErrorKind::BrokenPipe);
+        if code != 0 {
+            eprintln!("error: write to stdout: {error}");
+        }
+        std::process::exit(code);
+    }
+}
+
+/// A number of bytes for people.
+pub(crate) fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
+
+/// `one thing`, `2 things`.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}

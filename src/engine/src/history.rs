@@ -1,0 +1,70 @@
+//! The commits of a namespace, newest first.
+
+use std::ops::RangeInclusive;
+
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use walkeep_core::{Commit, FrameNo, Result, SegmentKey};
+
+use crate::bucket::Bucket;
+use crate::stored_segment::{OpenSegment, StoredSegment};
+use crate::timeline::Timeline;
+
+/// Indexes fetched ahead.
+const OPEN_AHEAD: usize = 8;
+
+/// A commit that can be restored.
+#[derive(Clone, Copy, Debug)]
+pub struct LoggedCommit {
+    /// The commit.
+    pub commit: Commit,
+    /// How many frames its transaction has; those of all merged transactions, where compaction left one commit.
+    pub frames: u64,
+    /// The segment it stands in.
+    pub segment: SegmentKey,
+}
+
+/// The commits of a timeline that can be restored, newest first. Each segment's index is fetched once, when its
+/// commits are asked for.
+///
+/// # Errors
+///
+/// The stream ends at its first error: `Corrupt`, `NotFound`, `Unavailable`.
+pub fn history<'a>(bucket: &'a Bucket, timeline: &'a Timeline) -> BoxStream<'a, Result<LoggedCommit>> {
+    let reachable = timeline.restorable();
+    let segments = without_repeated(timeline.segments());
+    let opened = stream::iter(segments).map(move |stored| async move {
+        OpenSegment::open(bucket, timeline.namespace(), stored, timeline.manifest().log_id()).await
+    });
+    let commits = opened.buffered(OPEN_AHEAD).map_ok(move |segment| {
+        let logged = logged(&segment, &reachable);
+        stream::iter(logged.into_iter().map(Ok))
+    });
+    commits.try_flatten().boxed()
+}
+
+/// Leaves out segments all of whose commits stand in others: of several that hold a frame, the rawest is read.
+fn without_repeated(segments: &[StoredSegment]) -> Vec<StoredSegment> {
+    let mut raw: Vec<StoredSegment> = segments.iter().filter(|s| s.key.level() == 0).copied().collect();
+    for segment in segments.iter().filter(|segment| segment.key.level() > 0) {
+        let known = raw.iter().any(|other| other.key.includes(segment.key.end()));
+        if !known {
+            raw.push(*segment);
+        }
+    }
+    raw.sort_by_key(|segment| segment.key);
+    raw
+}
+
+fn logged(segment: &OpenSegment, reachable: &[RangeInclusive<FrameNo>]) -> Vec<LoggedCommit> {
+    let mut before = segment.key().start().get() - 1;
+    let mut logged = Vec::new();
+    for commit in segment.index().commits() {
+        if reachable.iter().any(|range| range.contains(&commit.frame_no)) {
+            let frames = commit.frame_no.get() - before;
+            logged.push(LoggedCommit { commit: *commit, frames, segment: *segment.key() });
+        }
+        before = commit.frame_no.get();
+    }
+    logged.reverse();
+    logged
+}

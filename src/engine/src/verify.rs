@@ -1,1 +1,0 @@
-//! Proving what is stored.

@@ -1,0 +1,166 @@
+//! Proving what is stored.
+//!
+//! Without `deep`: every manifest and the sequence of their versions, the index of every segment with all its
+//! checksums, and that segments cover the log without a hole. With `deep` also every block and every page hash,
+//! the checksum of every object, and the state checksum of every commit, folded anew from the oldest on.
+//!
+//! Damage does not end a verification: it is written down, and the rest is looked at as far as that makes sense.
+
+mod object;
+mod states;
+
+use futures::stream::{self, StreamExt};
+use walkeep_core::{Error, Namespace, Result};
+
+use crate::bucket::Bucket;
+use crate::manifests;
+use crate::stored_segment::OpenSegment;
+use crate::timeline::{Ignored, Timeline};
+use states::StateFold;
+
+/// Indexes fetched at the same time.
+const OPEN_CONCURRENCY: usize = 8;
+
+/// What a verification looked at, and found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Manifests read.
+    pub manifests: usize,
+    /// Segments whose index was read.
+    pub segments: usize,
+    /// Bytes of all segments.
+    pub segment_bytes: u64,
+    /// Commits whose state checksum was folded anew (`deep` only).
+    pub states_proven: u64,
+    /// Page images whose hash was computed anew (`deep` only).
+    pub images_proven: u64,
+    /// What was listed besides.
+    pub ignored: Ignored,
+    /// Foreign objects among the manifests.
+    pub foreign_manifests: usize,
+    /// Segments that an opening under way may yet cut off; they are not looked at.
+    pub unconfirmed: usize,
+    /// What is damaged or missing.
+    pub problems: Vec<Error>,
+}
+
+/// Verifies a namespace.
+///
+/// # Errors
+///
+/// `NotFound` for an unknown namespace, `Unavailable`. Damage is not an error of this call but stands in the
+/// report.
+pub async fn verify(bucket: &Bucket, namespace: &Namespace, deep: bool) -> Result<Report> {
+    let mut report = Report::default();
+    check_manifests(bucket, namespace, &mut report).await?;
+    let timeline = match Timeline::load(bucket, namespace).await {
+        Ok(timeline) => timeline,
+        Err(error) => {
+            report.note(error)?;
+            return Ok(report);
+        }
+    };
+    report.ignored = timeline.ignored();
+    report.unconfirmed = timeline.unconfirmed().len();
+    check_cover(&timeline, &mut report);
+
+    let log_id = timeline.manifest().log_id();
+    let mut segments = timeline.segments().to_vec();
+    // Oldest first, and the raw one of several with one end: the order in which states are folded.
+    segments.sort_by_key(|segment| (segment.key.end(), segment.key.level()));
+    let opening = segments
+        .into_iter()
+        .map(|stored| async move { (stored, OpenSegment::open(bucket, namespace, stored, log_id).await) });
+    let mut opened = stream::iter(opening).buffered(OPEN_CONCURRENCY);
+    let mut states = StateFold::new(timeline.manifest());
+    while let Some((stored, segment)) = opened.next().await {
+        report.segments += 1;
+        report.segment_bytes += stored.size;
+        match segment {
+            Ok(segment) => check_segment(bucket, &segment, deep, &mut states, &mut report).await?,
+            Err(Error::NotFound { what }) => {
+                report.note(Error::corrupt(what, 0, "an object that is listed", "no object"))?;
+                states.interrupt();
+            }
+            Err(error) => {
+                report.note(error)?;
+                states.interrupt();
+            }
+        }
+    }
+    report.states_proven = states.proven();
+    Ok(report)
+}
+
+impl Report {
+    /// Writes damage down; passes on what has nothing to do with what is stored.
+    fn note(&mut self, error: Error) -> Result<()> {
+        if matches!(error, Error::Corrupt(_) | Error::Unreachable(_) | Error::Invalid { .. }) {
+            self.problems.push(error);
+            return Ok(());
+        }
+        Err(error)
+    }
+}
+
+async fn check_manifests(bucket: &Bucket, namespace: &Namespace, report: &mut Report) -> Result<()> {
+    let (versions, foreign, missing) = manifests::versions(bucket, namespace).await?;
+    report.foreign_manifests = foreign;
+    if let Some(missing) = missing {
+        report.note(missing)?;
+    }
+    for version in versions {
+        report.manifests += 1;
+        if let Err(error) = manifests::read(bucket, namespace, version).await {
+            report.note(error)?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes the frames that no segment covers, for every segment that cannot be reached because of them.
+fn check_cover(timeline: &Timeline, report: &mut Report) {
+    let mut noted = Vec::new();
+    for segment in timeline.segments() {
+        if let Err(missing) = timeline.cover(segment.key.end())
+            && !noted.contains(&missing)
+        {
+            noted.push(missing);
+        }
+    }
+    let newest = timeline.newest().map_or(0, |segment| segment.key.end().get());
+    if let Some(begin) = timeline.manifest().last_begin()
+        && newest + 1 < begin.get()
+        && let (Some(first), Some(last)) = (walkeep_core::FrameNo::new(newest + 1), begin.previous())
+    {
+        noted.push(first..=last);
+    }
+    for missing in noted {
+        let wanted = format!("frame {}", missing.end());
+        let lost = timeline.unreachable(wanted, "no stored segment covers some of its frames");
+        report.problems.push(walkeep_core::Unreachable { missing: Some(missing), ..lost }.into());
+    }
+}
+
+async fn check_segment(
+    bucket: &Bucket,
+    segment: &OpenSegment,
+    deep: bool,
+    states: &mut StateFold,
+    report: &mut Report,
+) -> Result<()> {
+    if let Err(error) = segment.index().check_map(segment.path().as_str()) {
+        report.note(error)?;
+    }
+    if !deep {
+        return Ok(());
+    }
+    match object::check(bucket, segment, states.seed()).await {
+        Ok(images) => report.images_proven += images,
+        Err(error) => report.note(error)?,
+    }
+    if let Err(error) = states.fold(segment) {
+        report.note(error)?;
+    }
+    Ok(())
+}
