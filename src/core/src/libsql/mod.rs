@@ -39,8 +39,19 @@
 //! It does no I/O, lists nothing, and decides nothing about which segments make a database (`walkeep`). libsql-wal
 //! has no log ids in its buckets and no fencing: that two segments join does not prove that they are of one log.
 
+mod data_header;
+mod data_object;
+mod data_writer;
+mod index_object;
+mod magic;
 mod object_key;
 mod object_name;
+mod page_fst;
 
+pub use data_header::{DATA_FOOTER_LEN, DATA_FRAME_LEN, DATA_HEADER_LEN, DataFrame, DataHeader};
+pub use data_object::{DataObject, DataReader};
+pub use data_writer::DataWriter;
+pub use index_object::{INDEX_HEADER_LEN, PageIndex};
+pub use magic::PAGE_SIZE;
 pub use object_key::ObjectKey;
 pub use object_name::{Cluster, ObjectKind, ObjectName};
