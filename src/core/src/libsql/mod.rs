@@ -39,19 +39,29 @@
 //! It does no I/O, lists nothing, and decides nothing about which segments make a database (`walkeep`). libsql-wal
 //! has no log ids in its buckets and no fencing: that two segments join does not prove that they are of one log.
 
+mod checkpoint_footer;
 mod data_header;
 mod data_object;
 mod data_writer;
 mod index_object;
+mod local_chain;
+mod local_header;
+mod local_segment;
+mod local_writer;
 mod magic;
 mod object_key;
 mod object_name;
 mod page_fst;
 
+pub use checkpoint_footer::{CHECKPOINT_FOOTER_LEN, CheckpointFooter};
 pub use data_header::{DATA_FOOTER_LEN, DATA_FRAME_LEN, DATA_HEADER_LEN, DataFrame, DataHeader};
 pub use data_object::{DataObject, DataReader};
 pub use data_writer::DataWriter;
 pub use index_object::{INDEX_HEADER_LEN, PageIndex};
+pub use local_chain::{LOCAL_FRAME_LEN, LocalFrame};
+pub use local_header::{LOCAL_HEADER_LEN, LocalHeader, LocalIndexPlace};
+pub use local_segment::{LocalCommit, LocalSegment, RecoveredSegment};
+pub use local_writer::LocalWriter;
 pub use magic::PAGE_SIZE;
 pub use object_key::ObjectKey;
 pub use object_name::{Cluster, ObjectKind, ObjectName};
