@@ -65,3 +65,6 @@ pub use local_writer::LocalWriter;
 pub use magic::PAGE_SIZE;
 pub use object_key::ObjectKey;
 pub use object_name::{Cluster, ObjectKind, ObjectName};
+
+#[cfg(test)]
+mod tests;
