@@ -3,7 +3,8 @@
 //! This crate does no I/O. It holds:
 //!
 //! - the words as types: [`PageNo`], [`FrameNo`], [`Commit`], [`SegmentKey`], [`Namespace`] …;
-//! - the formats: the stored segment ([`segment`]) and the [`manifest`], both specified in `docs/format.md`;
+//! - the formats: the stored segment ([`segment`]) and the [`manifest`], both specified in `docs/format.md`,
+//!   and those of libsql-wal ([`libsql`]), so that its buckets can be restored;
 //! - the traits that everything else is written against: [`Backend`] (bytes), [`Layout`] (which object is what),
 //!   and the handles through which all time, randomness and file I/O go: [`Clock`], [`Random`], [`Directory`];
 //! - the errors, sorted by what the caller can do;
@@ -35,6 +36,7 @@ pub mod files;
 mod frame_no;
 mod ids;
 mod layout;
+pub mod libsql;
 pub mod manifest;
 mod namespace;
 mod object_path;
