@@ -41,6 +41,7 @@ pub mod manifest;
 mod namespace;
 mod object_path;
 mod page;
+mod page_fst;
 mod page_hash;
 mod random;
 pub mod segment;

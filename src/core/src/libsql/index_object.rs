@@ -1,6 +1,6 @@
 //! The index object of a segment: which page is at which ordinal of the data object.
 //!
-//! A header of 22 bytes (magic, version, length and CRC-32 of what follows), then a map ([`super::page_fst`]) from
+//! A header of 22 bytes (magic, version, length and CRC-32 of what follows), then a map (`page_fst`) from
 //! page numbers to ordinals. Frames of a data object stand in order of page, so the n-th page has the ordinal n: an
 //! index holds nothing that its data object does not say, and [`PageIndex::expect_pages`] can prove it.
 
@@ -8,9 +8,9 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::magic::{MAGIC, VERSION, expect_magic, expect_version, too_short};
-use super::page_fst::PageFst;
 use crate::error::{Error, Result};
 use crate::page::PageNo;
+use crate::page_fst::PageFst;
 
 /// The length of the header of an index object in bytes.
 pub const INDEX_HEADER_LEN: usize = 22;

@@ -15,11 +15,11 @@ use super::data_header::{DataFrame, DataHeader};
 use super::data_writer::DataWriter;
 use super::local_chain::{Chain, LocalFrame, chained};
 use super::local_header::{LOCAL_HEADER_LEN, LocalHeader, LocalIndexPlace};
-use super::page_fst::PageFst;
 use crate::error::{Corruption, Error, Result};
 use crate::frame_no::FrameNo;
 use crate::ids::SegmentId;
 use crate::page::{PageCount, PageNo};
+use crate::page_fst::PageFst;
 use crate::unix_millis::UnixMillis;
 
 /// The end of a transaction in a local segment file.

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use super::local_chain::{LocalFrame, chained, frames_end};
 use super::local_header::{LOCAL_HEADER_LEN, LocalHeader, LocalIndexPlace};
 use super::magic::PAGE_LEN;
-use super::page_fst::PageFst;
 use crate::error::{Error, Result};
 use crate::frame_no::FrameNo;
 use crate::ids::LogId;
 use crate::page::{PageCount, PageNo};
+use crate::page_fst::PageFst;
 use crate::unix_millis::UnixMillis;
 
 /// Makes one local segment file.

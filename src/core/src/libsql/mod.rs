@@ -51,7 +51,6 @@ mod local_writer;
 mod magic;
 mod object_key;
 mod object_name;
-mod page_fst;
 
 pub use checkpoint_footer::{CHECKPOINT_FOOTER_LEN, CheckpointFooter};
 pub use data_header::{DATA_FOOTER_LEN, DATA_FRAME_LEN, DATA_HEADER_LEN, DataFrame, DataHeader};

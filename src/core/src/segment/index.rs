@@ -9,6 +9,7 @@ use crate::commit::Commit;
 use crate::error::{Error, Result};
 use crate::frame_no::FrameNo;
 use crate::page::PageNo;
+use crate::page_fst::PageFst;
 use crate::page_hash::PageHash;
 
 /// What a segment holds and where: about 20 bytes a frame in memory.
@@ -21,7 +22,7 @@ pub struct SegmentIndex {
     columns: Columns,
     commits: Vec<Commit>,
     blocks: Vec<BlockEntry>,
-    map: fst::Map<Vec<u8>>,
+    map: PageFst,
 }
 
 impl SegmentIndex {
@@ -52,8 +53,7 @@ impl SegmentIndex {
                 wrong(&footer.directory, &format!("a block behind the one before in row {row}"))
             })?;
         let bytes = checked(object, &footer, sections, &footer.index)?;
-        let map = fst::Map::new(bytes.to_vec())
-            .map_err(|error| wrong(&footer.index, &format!("a finite state transducer ({error})")))?;
+        let map = PageFst::new(bytes).map_err(|malformed| malformed.at(object, footer.index.offset))?;
         let index = Self { footer, columns, commits, blocks, map };
         if !index.footer_agrees() {
             let section = &index.footer.commits;
@@ -126,7 +126,8 @@ impl SegmentIndex {
     ///
     /// `Corrupt` when the index names a frame of another page.
     pub fn find(&self, object: &str, page: PageNo) -> Result<Option<u32>> {
-        let Some(position) = self.map.get(page.get().to_be_bytes()) else {
+        let offset = self.footer.index.offset;
+        let Some(position) = self.map.get(page).map_err(|malformed| malformed.at(object, offset))? else {
             return Ok(None);
         };
         let position = u32::try_from(position).ok();
@@ -134,7 +135,7 @@ impl SegmentIndex {
             Some(position) => Ok(Some(position)),
             None => {
                 let expected = format!("the position of a frame of page {page}");
-                Err(Error::corrupt(object, self.footer.index.offset, expected, "another position"))
+                Err(Error::corrupt(object, offset, expected, "another position"))
             }
         }
     }
@@ -165,32 +166,23 @@ impl SegmentIndex {
     pub fn check_map(&self, object: &str) -> Result<()> {
         let floor = SizeFloor::new(&self.commits);
         let Columns { pages, frames, .. } = &self.columns;
-        let mut visible = 0;
-        for (at, (page, frame)) in pages.iter().zip(frames).enumerate() {
-            let newest = pages.get(at + 1) != Some(page);
-            if newest && floor.since(*frame).contains(*page) {
-                visible += 1;
-                if self.find(object, *page)? != u32::try_from(at as u64).ok() {
-                    let expected = format!("the newest frame of page {page}");
-                    return Err(Error::corrupt(
-                        object,
-                        self.footer.index.offset,
-                        expected,
-                        "another one or none",
-                    ));
-                }
-            }
-        }
-        if self.map.len() != visible {
-            let expected = format!("an index of {visible} visible pages");
-            return Err(Error::corrupt(
+        let visible = || {
+            let rows = (0_u64..).zip(pages.iter().zip(frames));
+            // The next row's page tells whether this is the newest image of its own.
+            let next = pages.iter().skip(1).map(Some).chain([None]);
+            rows.zip(next).filter_map(|((position, (page, frame)), next)| {
+                (next != Some(page) && floor.since(*frame).contains(*page)).then_some((*page, position))
+            })
+        };
+        match self.map.differs_from(visible().count() as u64, visible()) {
+            None => Ok(()),
+            Some((offset, expected)) => Err(Error::corrupt(
                 object,
-                self.footer.index.offset,
+                self.footer.index.offset + offset,
                 expected,
-                format!("{} pages", self.map.len()),
-            ));
+                "another entry of the index",
+            )),
         }
-        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::commit::Commit;
 use crate::error::{Error, Result};
 use crate::frame_no::FrameNo;
 use crate::page::{PageCount, PageNo};
+use crate::page_fst::PageFst;
 use crate::page_hash::HashSeed;
 use crate::segment_key::SegmentKey;
 
@@ -188,16 +189,12 @@ impl<W: Write> SegmentWriter<W> {
 
     /// The index: page → position of its newest image, for pages that no commit of this segment has hidden.
     fn visible_map(&self, floor: &SizeFloor) -> Result<Vec<u8>> {
-        let failed = |error: fst::Error| Error::invalid("the index of a segment", error.to_string());
-        let mut map = fst::MapBuilder::memory();
         let Columns { pages, frames, .. } = &self.columns;
-        for (position, (page, frame)) in pages.iter().zip(frames).enumerate() {
+        let rows = pages.iter().zip(frames).enumerate();
+        PageFst::build(rows.filter_map(|(position, (page, frame))| {
             let newest = pages.get(position + 1) != Some(page);
-            if newest && floor.since(*frame).contains(*page) {
-                map.insert(page.get().to_be_bytes(), position as u64).map_err(failed)?;
-            }
-        }
-        map.into_inner().map_err(failed)
+            (newest && floor.since(*frame).contains(*page)).then_some((*page, position as u64))
+        }))
     }
 
     fn write_section(&mut self, bytes: &[u8]) -> Result<Section> {

@@ -184,7 +184,7 @@ fn a_file_that_libsql_sealed_after_a_crash_opens() {
     let whole = file_of(&[0, 2, 3, 0]).into_unsealed();
     let chain = u32::from_le_bytes(*whole[frame_offset(3)..].first_chunk().unwrap());
     let entries = [1, 2, 3].map(|n| (page(n), u64::from(n) - 1));
-    let map = page_fst::PageFst::build(entries).unwrap();
+    let map = crate::page_fst::PageFst::build(entries).unwrap();
     let crc = local_chain::chained(chain, &[&map]);
     let place = LocalIndexPlace { offset: whole.len() as u64, len: map.len() as u64 };
     let file = [&whole[..], &map, &crc.to_le_bytes()].concat();
@@ -210,7 +210,7 @@ fn an_index_that_is_not_that_of_the_frames_is_refused() {
     let chain = u32::from_le_bytes(*whole[frame_offset(2)..].first_chunk().unwrap());
     let sealed_with = |entries: &[(u32, u64)]| {
         let entries = entries.iter().map(|(n, position)| (page(*n), *position));
-        let map = page_fst::PageFst::build(entries).unwrap();
+        let map = crate::page_fst::PageFst::build(entries).unwrap();
         let crc = local_chain::chained(chain, &[&map]);
         let place = LocalIndexPlace { offset: whole.len() as u64, len: map.len() as u64 };
         let file = [&whole[..], &map, &crc.to_le_bytes()].concat();

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::page_fst::PageFst;
 use super::*;
+use crate::page_fst::PageFst;
 
 /// The masked CRC-32C at the end of a transducer, bit by bit.
 fn masked_crc32c(bytes: &[u8]) -> u32 {

@@ -1,5 +1,5 @@
-//! The map from page numbers to positions that libsql-wal keeps as a finite state transducer (crate `fst` 0.4,
-//! format 3): a reader of our own for keys of four bytes, and the writer of the crate.
+//! The map from page numbers to positions that a segment (ours, or one of libsql-wal) keeps as a finite state
+//! transducer (crate `fst` 0.4, format 3): a reader of our own for keys of four bytes, and the writer of the crate.
 //!
 //! The crate's reader trusts the bytes: a node that points outside them makes it panic, and a checksum does not help
 //! against bytes that somebody made up. This one steps through nodes of which every byte is looked up with a bound.
@@ -25,14 +25,14 @@ const COMMON_INPUTS: &[u8; 63] = b"te/oasripcnw.hlm-du012g=:bf3y5&_4v9678k%?xCDA
 
 /// The bytes of a map that do not make sense: where, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed {
+pub(crate) struct Malformed {
     offset: u64,
     expected: &'static str,
 }
 
 impl Malformed {
     /// The error for a map that begins at `base` of the object `object`.
-    pub(super) fn at(self, object: &str, base: u64) -> Error {
+    pub(crate) fn at(self, object: &str, base: u64) -> Error {
         Error::corrupt(
             object,
             base + self.offset,
@@ -44,7 +44,7 @@ impl Malformed {
 
 /// A map from page numbers to positions.
 #[derive(Clone)]
-pub(super) struct PageFst {
+pub(crate) struct PageFst {
     bytes: Vec<u8>,
     len: u64,
 }
@@ -57,7 +57,7 @@ impl std::fmt::Debug for PageFst {
 
 impl PageFst {
     /// Checks the frame of a map, not yet its nodes.
-    pub(super) fn new(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(crate) fn new(bytes: &[u8]) -> Result<Self, Malformed> {
         let malformed = |offset: usize, expected| Malformed { offset: offset as u64, expected };
         let word = |at: usize| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
         let (Some(version), Some(kind)) = (word(0), word(8)) else {
@@ -79,7 +79,7 @@ impl PageFst {
     }
 
     /// The bytes of a map. Pages must rise strictly.
-    pub(super) fn build(entries: impl IntoIterator<Item = (PageNo, u64)>) -> Result<Vec<u8>> {
+    pub(crate) fn build(entries: impl IntoIterator<Item = (PageNo, u64)>) -> Result<Vec<u8>> {
         let refused = |error: fst::Error| Error::invalid("an index of pages", format!("pages rise: {error}"));
         let mut builder = fst::MapBuilder::memory();
         for (page, position) in entries {
@@ -89,17 +89,17 @@ impl PageFst {
     }
 
     /// The bytes that were read.
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// How many pages it says it has.
-    pub(super) const fn len(&self) -> u64 {
+    pub(crate) const fn len(&self) -> u64 {
         self.len
     }
 
     /// The position of a page.
-    pub(super) fn get(&self, page: PageNo) -> Result<Option<u64>, Malformed> {
+    pub(crate) fn get(&self, page: PageNo) -> Result<Option<u64>, Malformed> {
         let (mut node, mut position) = (self.node(self.root(), 0)?, 0_u64);
         for (depth, byte) in (1..).zip(page.get().to_be_bytes()) {
             let Some(step) = (0..node.len()).filter_map(|i| node.step(i)).find(|s| s.input == byte) else {
@@ -113,7 +113,7 @@ impl PageFst {
 
     /// All pages and their positions, in order, as far as they make sense. Nothing is allocated ahead, and the
     /// number of entries is bounded by nothing: a few bytes can hold four billion keys. Stop when it is enough.
-    pub(super) fn iter(&self) -> Iter<'_> {
+    pub(crate) fn iter(&self) -> Iter<'_> {
         let mut iter = Iter { fst: self, path: Vec::with_capacity(KEY_LEN), last: 0, failed: None };
         match self.node(self.root(), 0) {
             Ok(node) => iter.path.push(Level { node, next: 0, prefix: 0, position: 0 }),
@@ -123,7 +123,7 @@ impl PageFst {
     }
 
     /// The first difference from these `len` entries, if any: the offset in the map, and what should stand there.
-    pub(super) fn differs_from(
+    pub(crate) fn differs_from(
         &self,
         len: u64,
         entries: impl Iterator<Item = (PageNo, u64)>,
@@ -315,7 +315,7 @@ struct Level<'a> {
 }
 
 /// All entries of a map, in order.
-pub(super) struct Iter<'a> {
+pub(crate) struct Iter<'a> {
     fst: &'a PageFst,
     path: Vec<Level<'a>>,
     last: u32,
