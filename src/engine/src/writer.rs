@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use walkeep_backends::os::{SystemClock, SystemRandom};
 use walkeep_core::segment::{FOOTER_LEN, Footer, SegmentSummary};
 use walkeep_core::{
     Body, ByteRange, Clock, Epoch, Error, FrameNo, HashSeed, LogId, Manifest, Namespace, Nonce, PageSize,
@@ -21,7 +22,7 @@ use walkeep_core::{
 use crate::bucket::Bucket;
 use crate::manifests;
 use crate::stored_segment::StoredSegment;
-use crate::timeline::{RELIST_MAX, Timeline, no_namespace};
+use crate::timeline::{Timeline, no_namespace};
 
 /// How often a step whose outcome is unknown is repeated, and how long to wait before.
 const ATTEMPTS: u32 = 5;
@@ -34,6 +35,14 @@ pub struct Handles {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+}
+
+impl Handles {
+    /// The machine's own clock and randomness.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+    }
 }
 
 /// A segment that is sealed but not stored yet: its bytes are fixed.
@@ -76,29 +85,23 @@ impl Writer {
     ) -> Result<Self> {
         let (mut manifest, nonce) = claim(bucket, namespace, page_size, &*handles.random).await?;
         let epoch = manifest.last().epoch;
-        for _ in 0..RELIST_MAX {
-            let timeline = Timeline::load(bucket, namespace).await?.with_unconfirmed();
-            if !timeline.manifest().is_last(nonce) {
-                return Err(fenced(namespace, epoch, timeline.manifest()));
-            }
-            let tip = timeline.newest().copied();
-            check_whole(&timeline)?;
-            let end = tip.map(|segment| segment.key.end());
-            let floor = tip.map_or(UnixMillis(0), |segment| segment.key.time());
-            let begin = match end {
-                Some(end) => {
-                    end.next().ok_or_else(|| Error::Exhausted { what: "all frames are used".into() })?
-                }
-                None => FrameNo::FIRST,
-            };
+        let timeline = Timeline::load(bucket, namespace).await?.with_unconfirmed();
+        if !timeline.manifest().is_last(nonce) {
+            return Err(fenced(namespace, epoch, timeline.manifest()));
+        }
+        check_whole(&timeline)?;
+        // From here on the frame is fixed: a create whose outcome is unknown may still land, and a later listing
+        // might see more.
+        let tip = timeline.newest().copied();
+        let begin = next_frame(tip.as_ref())?;
+        let floor = tip.map_or(UnixMillis(0), |segment| segment.key.time());
+        for _ in 0..ATTEMPTS {
             let begun = manifest.begin(begin, floor)?;
-            let created = manifests::create(bucket, namespace, &begun).await;
-            if let Err(error) = &created
-                && !may_have_happened(error)
-            {
-                return created.map(|()| unreachable!());
-            }
-            let newest = if created.is_ok() { begun } else { reread(bucket, namespace).await? };
+            let newest = match manifests::create(bucket, namespace, &begun).await {
+                Ok(()) => begun,
+                Err(error) if may_have_happened(&error) => reread(bucket, namespace).await?,
+                Err(error) => return Err(error),
+            };
             if !newest.is_last(nonce) {
                 return Err(fenced(namespace, epoch, &newest));
             }
@@ -141,12 +144,7 @@ impl Writer {
     ///
     /// `Exhausted` when there is none.
     pub fn next_frame_no(&self) -> Result<FrameNo> {
-        match self.tip() {
-            None => Ok(FrameNo::FIRST),
-            Some(key) => {
-                key.end().next().ok_or_else(|| Error::Exhausted { what: "all frames are used".into() })
-            }
-        }
+        next_frame(self.tip.as_ref())
     }
 
     /// Stores the next segment and returns its last frame, which is durable then.
@@ -277,16 +275,31 @@ async fn reread(bucket: &Bucket, namespace: &Namespace) -> Result<Manifest> {
     manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))
 }
 
-/// A hole below a valid segment is damage: writing on would hide it.
+/// The frame behind the newest segment.
+fn next_frame(tip: Option<&StoredSegment>) -> Result<FrameNo> {
+    match tip {
+        None => Ok(FrameNo::FIRST),
+        Some(tip) => {
+            tip.key.end().next().ok_or_else(|| Error::Exhausted { what: "all frames are used".into() })
+        }
+    }
+}
+
+/// A hole below a valid segment, or below where the newest epoch began, is damage: writing on would hide it.
 fn check_whole(timeline: &Timeline) -> Result<()> {
-    let Some(newest) = timeline.newest() else {
-        return Ok(());
-    };
-    timeline.cover(newest.key.end()).map(drop).map_err(|missing| {
+    let lost = |first: u64, last: u64| {
         let object = format!("namespace {}", timeline.namespace());
-        let expected = format!("segments of frames {} to {}", missing.start(), missing.end());
-        Error::corrupt(object, 0, expected, "none")
-    })
+        Error::corrupt(object, 0, format!("segments of frames {first} to {last}"), "none")
+    };
+    let end = timeline.newest().map(|segment| segment.key.end());
+    if timeline.is_short() {
+        let begin = timeline.manifest().last_begin().map_or(1, FrameNo::get);
+        return Err(lost(end.map_or(0, FrameNo::get) + 1, begin - 1));
+    }
+    match end.map(|end| timeline.cover(end)) {
+        Some(Err(missing)) => Err(lost(missing.start().get(), missing.end().get())),
+        _ => Ok(()),
+    }
 }
 
 fn fenced(namespace: &Namespace, ours: Epoch, newest: &Manifest) -> Error {

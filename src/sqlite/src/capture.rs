@@ -42,6 +42,20 @@ pub struct CaptureOptions {
     pub handles: Handles,
 }
 
+impl CaptureOptions {
+    /// The defaults, with a directory for large segments, and time and randomness.
+    #[must_use]
+    pub fn new(spool: Arc<dyn Directory>, handles: Handles) -> Self {
+        Self {
+            busy_timeout: Duration::from_secs(5),
+            compression: Compression::default(),
+            database_bytes_max: walkeep::DATABASE_BYTES_MAX,
+            spool,
+            handles,
+        }
+    }
+}
+
 /// What a capture did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Captured {

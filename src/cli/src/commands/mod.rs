@@ -11,11 +11,9 @@ mod segments;
 mod verify;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use walkeep::backends::os::{SystemClock, SystemRandom};
 use walkeep::core::Namespace;
-use walkeep::{Bucket, Error, Handles};
+use walkeep::{Bucket, Error};
 
 use crate::args::{Cli, Command};
 use crate::output;
@@ -35,11 +33,6 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Completions { shell } => completions::run(shell),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The machine's clock and randomness.
-fn handles() -> Handles {
-    Handles { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
 }
 
 /// The namespace that was named, or the only one of the store.

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde::Serialize;
 use walkeep::backends::os::OsDirectory;
-use walkeep::core::segment::Compression;
 use walkeep::core::{Namespace, UnixMillis};
-use walkeep::{DATABASE_BYTES_MAX, Error};
+use walkeep::{Error, Handles};
 use walkeep_sqlite::{CaptureOptions, Captured, capture};
 
-use super::handles;
 use crate::args::ReplicateArgs;
 use crate::output;
 use crate::store::Store;
@@ -72,13 +70,7 @@ pub(super) async fn capture_into(
     let spool = std::env::temp_dir();
     let spool =
         OsDirectory::open(&spool).with_context(|| format!("open the directory {}", spool.display()))?;
-    let options = CaptureOptions {
-        busy_timeout,
-        compression: Compression::default(),
-        database_bytes_max: DATABASE_BYTES_MAX,
-        spool: Arc::new(spool),
-        handles: handles(),
-    };
+    let options = CaptureOptions { busy_timeout, ..CaptureOptions::new(Arc::new(spool), Handles::system()) };
     match capture(database, &store.bucket, namespace, &options).await {
         // The database that is not there is no restore point that is not there.
         Err(Error::NotFound { .. }) if !database.exists() => Err(missing(database).into()),

@@ -87,7 +87,7 @@ pub enum Validity {
     Unconfirmed,
     /// Another epoch owns its end: a leftover of a writer that lost.
     Fenced,
-    /// Its epoch is not in this manifest: a newer manifest may know it. Never used, never deleted.
+    /// Its epoch is newer than this manifest, which is therefore not the newest. Never used, never deleted.
     UnknownEpoch,
 }
 
@@ -240,7 +240,7 @@ impl Manifest {
     /// Whether a stored segment counts.
     #[must_use]
     pub fn validity(&self, key: &SegmentKey) -> Validity {
-        if !self.epochs.iter().any(|entry| entry.epoch == key.epoch()) {
+        if key.epoch() > self.last().epoch {
             return Validity::UnknownEpoch;
         }
         let owner = self.owner(key.end());
@@ -305,6 +305,8 @@ mod tests {
         assert_eq!(manifest.validity(&key(2, 6)), Validity::Valid);
         assert_eq!(manifest.validity(&key(2, 5)), Validity::Fenced);
         assert_eq!(manifest.validity(&key(3, 6)), Validity::UnknownEpoch);
+        // An epoch that owned no frame is dropped from the table; what it left behind is known not to count.
+        assert_eq!(manifest.validity(&key(0, 6)), Validity::Fenced);
         assert_eq!(manifest.last_owned(Epoch(1)), Some(frame(5)));
         assert_eq!(manifest.last_owned(Epoch(2)), None);
     }
