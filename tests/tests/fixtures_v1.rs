@@ -1,0 +1,147 @@
+//! What version 1 wrote is read for ever, and written the same.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use walkeep::backends::fs::{Fs, FsConfig};
+use walkeep::core::manifest::{ManifestVersion, codec};
+use walkeep::core::segment::{BlockDecoder, Codec, Compression, Footer, SegmentIndex, SegmentWriter};
+use walkeep::core::{FrameNo, HashSeed, Result};
+use walkeep::restore::{DatabaseShape, PageSink, RestoreOptions, RestorePlan, RestoreTarget};
+use walkeep::verify::verify;
+use walkeep::{Bucket, DATABASE_BYTES_MAX, RestorePoint, View};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/v1")
+}
+
+fn bucket() -> Bucket {
+    let config = FsConfig::open(&fixtures().join("store")).unwrap();
+    Bucket::new(Arc::new(Fs::new(config)), None).unwrap()
+}
+
+fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = fixtures().join(folder);
+    let mut files = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
+        .collect::<Vec<_>>();
+    files.sort();
+    files
+}
+
+#[derive(Debug, Default)]
+struct Buffer(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared(Mutex<Vec<u8>>);
+
+impl PageSink for Shared {
+    fn write(&self, offset: u64, pages: &[u8]) -> Result<()> {
+        let start = usize::try_from(offset).unwrap();
+        self.0.lock().unwrap()[start..start + pages.len()].copy_from_slice(pages);
+        Ok(())
+    }
+}
+
+impl RestoreTarget for Buffer {
+    fn begin(&mut self, shape: DatabaseShape) -> Result<Arc<dyn PageSink>> {
+        *self.0.0.lock().unwrap() = vec![0; usize::try_from(shape.file_bytes()).unwrap()];
+        Ok(Arc::clone(&self.0) as Arc<dyn PageSink>)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn every_commit_restores_to_its_state() {
+    let states = files("states");
+    assert_eq!(states.len(), 7);
+    for (name, expected) in states {
+        let frame = FrameNo::new(name.trim_end_matches(".db").parse().unwrap()).unwrap();
+        let (bucket, namespace) = (bucket(), "fixture".parse().unwrap());
+        let point = RestorePoint::Frame(frame);
+        let view = View::open(&bucket, &namespace, point, DATABASE_BYTES_MAX).await.unwrap();
+        let mut buffer = Buffer::default();
+        let plan = RestorePlan::new(&view);
+        let restored = view.write_to(&plan, &mut buffer, &RestoreOptions::default()).await.unwrap();
+        assert!(restored.verified);
+        assert!(*buffer.0.0.lock().unwrap() == expected, "frame {frame} differs");
+    }
+}
+
+#[tokio::test]
+async fn the_whole_store_verifies() {
+    let report = verify(&bucket(), &"fixture".parse().unwrap(), true).await.unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!((report.segments, report.states_proven, report.manifests), (4, 7, 6));
+}
+
+#[test]
+fn manifests_write_back_the_same() {
+    let manifests = files("store/namespaces/fixture/manifest");
+    assert_eq!(manifests.len(), 6);
+    for (name, bytes) in manifests {
+        let reversed: u64 = name.trim_end_matches(".json").parse().unwrap();
+        let version = ManifestVersion::new(u64::MAX - reversed).unwrap();
+        let manifest = codec::decode(&name, version, &bytes).unwrap();
+        assert_eq!(codec::encode(&manifest).unwrap(), bytes, "{name}");
+    }
+}
+
+/// Writes a segment anew from what was read of it.
+fn rewrite(name: &str, bytes: &[u8], seed: HashSeed, compression: Compression) -> Vec<u8> {
+    let footer = Footer::parse(name, bytes, bytes.len() as u64).unwrap();
+    let at = |offset: u64| usize::try_from(offset).unwrap();
+    let sections = footer.sections();
+    let index =
+        SegmentIndex::parse(name, footer.clone(), &bytes[at(sections.start)..at(sections.end)]).unwrap();
+    index.check_map(name).unwrap();
+    let page_size = footer.header.page_size;
+    let mut writer = SegmentWriter::new(Vec::new(), footer.header, seed, compression, false).unwrap();
+    let mut decoder = BlockDecoder::new().unwrap();
+    for block in index.blocks() {
+        let stored = &bytes[at(block.offset)..at(block.end())];
+        let raw = decoder.decode(name, block, page_size, stored).unwrap();
+        for (position, image) in (block.first as usize..).zip(raw.chunks_exact(page_size.bytes())) {
+            writer.push(index.pages()[position], index.frames()[position], image).unwrap();
+        }
+    }
+    writer.finish(index.commits(), footer.min_size_after).unwrap().0
+}
+
+/// Compressed bytes may differ between versions of a compressor, so only the uncompressed segment must come out the
+/// same; the others must come out the same where they are not compressed, which the footer's lengths and the columns
+/// cover.
+#[test]
+fn segments_write_back_the_same() {
+    let (name, manifest) = files("store/namespaces/fixture/manifest").swap_remove(0);
+    let reversed: u64 = name.trim_end_matches(".json").parse().unwrap();
+    let version = ManifestVersion::new(u64::MAX - reversed).unwrap();
+    let seed = codec::decode(&name, version, &manifest).unwrap().hash_seed();
+    let mut codecs = Vec::new();
+    for (name, bytes) in files("store/namespaces/fixture/segments") {
+        let footer = Footer::parse(&name, &bytes, bytes.len() as u64).unwrap();
+        assert_eq!(footer.key().unwrap().to_string(), name);
+        let plain = rewrite(&name, &bytes, seed, Compression::None);
+        // Half of each page is noise, so that the first block tells what the segment was made with.
+        let directory = footer.sections();
+        let index = SegmentIndex::parse(
+            &name,
+            footer.clone(),
+            &bytes[usize::try_from(directory.start).unwrap()..usize::try_from(directory.end).unwrap()],
+        );
+        let codec = index.unwrap().blocks()[0].codec;
+        codecs.push(codec);
+        if codec == Codec::None {
+            assert!(plain == bytes, "{name} comes out differently");
+        }
+        let again = rewrite(&name, &plain, seed, Compression::None);
+        assert!(again == plain, "{name} is not stable");
+    }
+    codecs.sort_by_key(|codec| *codec as u8);
+    assert_eq!(codecs, [Codec::None, Codec::Zstd, Codec::Zstd, Codec::Lz4]);
+}
