@@ -2,3 +2,4 @@
 
 pub mod handles;
 pub mod page_log;
+pub mod sim_directory;

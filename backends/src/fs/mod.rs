@@ -23,6 +23,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use walkeep_core::{Backend, Body, ByteRange, Directory, Error, ObjectMeta, ObjectPath, Random, Result};
 
+use self::put::DurableDirectories;
 use crate::os::{OsDirectory, SystemRandom};
 
 /// A directory that holds objects, held open.
@@ -30,6 +31,7 @@ use crate::os::{OsDirectory, SystemRandom};
 pub struct FsConfig {
     name: PathBuf,
     directory: Arc<dyn Directory>,
+    durable: Arc<DurableDirectories>,
 }
 
 impl FsConfig {
@@ -64,7 +66,7 @@ impl FsConfig {
 
     /// Any [`Directory`]; `name` is for messages.
     pub fn on(name: impl Into<PathBuf>, directory: Arc<dyn Directory>) -> Self {
-        Self { name: name.into(), directory }
+        Self { name: name.into(), directory, durable: Arc::default() }
     }
 }
 
@@ -159,7 +161,7 @@ impl Backend for Fs {
 
     async fn put_new(&self, config: Option<&FsConfig>, path: &ObjectPath, body: Body) -> Result<()> {
         let (config, path, random) = (self.config(config), path.clone(), Arc::clone(&self.random));
-        blocking(move || put::put_new(&*config.directory, &*random, &path, &body)).await
+        blocking(move || put::put_new(&*config.directory, &config.durable, &*random, &path, &body)).await
     }
 
     async fn get(&self, config: Option<&FsConfig>, path: &ObjectPath, range: ByteRange) -> Result<Bytes> {

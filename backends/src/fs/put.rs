@@ -1,8 +1,10 @@
 //! Creating an object as a file: written under a hidden name, synced, linked to its own name, and the directory
 //! synced.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use walkeep_core::files::{Directory, File};
 use walkeep_core::{Body, BodySource, Error, ObjectPath, Random, Result};
@@ -14,13 +16,14 @@ const CHUNK: usize = 1 << 20;
 /// Creates an object, whole and durable or not at all; `Unknown` when it is there but perhaps not durably.
 pub(super) fn put_new(
     directory: &dyn Directory,
+    durable: &DurableDirectories,
     random: &dyn Random,
     path: &ObjectPath,
     body: &Body,
 ) -> Result<()> {
     let target = Path::new(path.as_str());
     let parent = target.parent().unwrap_or(Path::new(""));
-    create_parents(directory, parent).map_err(|error| unavailable("create the directory of", path, error))?;
+    durable.ensure(directory, parent).map_err(|error| unavailable("create the directory of", path, error))?;
     let mut suffix = [0; 8];
     random.fill(&mut suffix)?;
     let hidden = parent.join(format!(".tmp-{:016x}", u64::from_le_bytes(suffix)));
@@ -51,15 +54,30 @@ fn link_failed(path: &ObjectPath, error: io::Error) -> Error {
     }
 }
 
-/// Creates the missing directories above an object, each made durable in the one above it.
-fn create_parents(directory: &dyn Directory, parent: &Path) -> io::Result<()> {
-    if parent.as_os_str().is_empty() || directory.metadata(parent)?.is_some() {
-        return Ok(());
+/// The directories that this process knows to be durable.
+///
+/// That a directory exists says nothing: another process, or an earlier run, may have created it and stopped before
+/// its name was synced. So each is synced once by every process that relies on it.
+#[derive(Debug, Default)]
+pub(super) struct DurableDirectories(Mutex<BTreeSet<PathBuf>>);
+
+impl DurableDirectories {
+    fn known(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    let above = parent.parent().unwrap_or(Path::new(""));
-    create_parents(directory, above)?;
-    directory.create_directories(parent)?;
-    directory.sync_directory(above)
+
+    /// Creates the missing directories above an object, each made durable in the one above it.
+    fn ensure(&self, directory: &dyn Directory, parent: &Path) -> io::Result<()> {
+        if parent.as_os_str().is_empty() || self.known().contains(parent) {
+            return Ok(());
+        }
+        let above = parent.parent().unwrap_or(Path::new(""));
+        self.ensure(directory, above)?;
+        directory.create_directories(parent)?;
+        directory.sync_directory(above)?;
+        self.known().insert(parent.to_path_buf());
+        Ok(())
+    }
 }
 
 fn write_synced(directory: &dyn Directory, hidden: &Path, body: &Body) -> io::Result<()> {

@@ -1,0 +1,304 @@
+//! A directory with a *live* and a *durable* image, that can crash or fail at any operation.
+//!
+//! Fault model: data is durable after a sync of its file, a name after a sync of its directory. In a crash each name
+//! that is not durable is there or not, and data that is not durable is there, is zeros, or is missing, as a seed
+//! decides. Once crashed, every operation fails.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use walkeep::core::files::{Directory, Entry, EntryKind, File, Metadata};
+
+use crate::handles::SeededRandom;
+
+type Inode = u64;
+
+#[derive(Clone, Debug, Default)]
+struct Content {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+}
+
+/// What has the names: files by inode; a directory is a name without one.
+type Names = BTreeMap<PathBuf, Option<Inode>>;
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<Inode, Content>,
+    live: Names,
+    durable: Names,
+    next_inode: Inode,
+    operations: u64,
+    crash_at: Option<u64>,
+    fail_at: Option<(u64, ErrorKind)>,
+    crashed: bool,
+}
+
+/// A simulated directory. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct SimDirectory(Arc<Mutex<State>>);
+
+impl SimDirectory {
+    /// An empty directory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Crashes before the operation with this number, counted from 1 and from the last such call.
+    pub fn crash_at(&self, operation: u64) {
+        let mut state = self.0.lock().unwrap();
+        (state.operations, state.crash_at) = (0, Some(operation));
+    }
+
+    /// Fails the operation with this number and no other.
+    pub fn fail_at(&self, operation: u64, kind: ErrorKind) {
+        let mut state = self.0.lock().unwrap();
+        (state.operations, state.fail_at) = (0, Some((operation, kind)));
+    }
+
+    /// How many operations there were since the last call of `crash_at` or `fail_at`.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.0.lock().unwrap().operations
+    }
+
+    /// The process ended where it crashed, but the machine goes on: nothing is lost yet.
+    pub fn restart(&self) {
+        let mut state = self.0.lock().unwrap();
+        (state.crashed, state.crash_at, state.fail_at) = (false, None, None);
+    }
+
+    /// What is there after the power came back.
+    #[must_use]
+    pub fn after_crash(&self, seed: u64) -> Self {
+        let random = SeededRandom::new(seed);
+        let state = self.0.lock().unwrap();
+        let mut names = state.durable.clone();
+        for path in state.live.keys().chain(state.durable.keys()) {
+            if state.live.get(path) != state.durable.get(path) && random.below(2) == 0 {
+                match state.live.get(path) {
+                    Some(name) => names.insert(path.clone(), *name),
+                    None => names.remove(path),
+                };
+            }
+        }
+        let files = state.files.iter().map(|(inode, content)| (*inode, content.after_crash(&random)));
+        let files = files.collect();
+        let recovered = State {
+            files,
+            live: names.clone(),
+            durable: names,
+            next_inode: state.next_inode,
+            ..State::default()
+        };
+        Self(Arc::new(Mutex::new(recovered)))
+    }
+
+    /// The content of every file, by name.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let state = self.0.lock().unwrap();
+        let files = state.live.iter().filter_map(|(path, inode)| {
+            Some((path.to_str()?.to_string(), state.files[inode.as_ref()?].live.clone()))
+        });
+        files.collect()
+    }
+
+    /// Puts a durable file there.
+    pub fn put(&self, name: &str, content: &[u8]) {
+        let mut state = self.0.lock().unwrap();
+        let inode = state.next_inode;
+        state.next_inode += 1;
+        state.files.insert(inode, Content { live: content.to_vec(), durable: content.to_vec() });
+        state.live.insert(name.into(), Some(inode));
+        state.durable.insert(name.into(), Some(inode));
+    }
+
+    fn operate<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.0.lock().unwrap();
+        state.operations += 1;
+        if state.crash_at == Some(state.operations) {
+            state.crashed = true;
+        }
+        if state.crashed {
+            return Err(io::Error::other("crashed"));
+        }
+        if let Some((_, kind)) = state.fail_at.filter(|(at, _)| *at == state.operations) {
+            return Err(kind.into());
+        }
+        work(&mut state)
+    }
+}
+
+impl Content {
+    fn after_crash(&self, random: &SeededRandom) -> Self {
+        let content = if self.live == self.durable {
+            self.durable.clone()
+        } else {
+            match random.below(4) {
+                0 => self.live.clone(),
+                1 => vec![0; self.live.len()],
+                2 => self.live[..usize::try_from(random.below(self.live.len() as u64 + 1)).unwrap()].to_vec(),
+                _ => self.durable.clone(),
+            }
+        };
+        Self { live: content.clone(), durable: content }
+    }
+}
+
+impl State {
+    fn inode(&self, path: &Path) -> io::Result<Inode> {
+        self.live.get(path).copied().flatten().ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn has_directory(&self, path: &Path) -> bool {
+        path.as_os_str().is_empty() || matches!(self.live.get(path), Some(None))
+    }
+}
+
+impl Directory for SimDirectory {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let inode = self.operate(|state| state.inode(path))?;
+        Ok(Box::new(SimFile { directory: self.clone(), inode }))
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let inode = self.operate(|state| {
+            if state.live.contains_key(path) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            if !state.has_directory(path.parent().unwrap()) {
+                return Err(ErrorKind::NotFound.into());
+            }
+            let inode = state.next_inode;
+            state.next_inode += 1;
+            state.files.insert(inode, Content::default());
+            state.live.insert(path.into(), Some(inode));
+            Ok(inode)
+        })?;
+        Ok(Box::new(SimFile { directory: self.clone(), inode }))
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.operate(|state| {
+            let inode = state.inode(from)?;
+            if state.live.contains_key(to) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            state.live.insert(to.into(), Some(inode));
+            Ok(())
+        })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.operate(|state| {
+            let inode = state.inode(from)?;
+            state.live.remove(from);
+            state.live.insert(to.into(), Some(inode));
+            Ok(())
+        })
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.operate(|state| {
+            state.inode(path)?;
+            state.live.remove(path);
+            Ok(())
+        })
+    }
+
+    fn create_directories(&self, path: &Path) -> io::Result<()> {
+        self.operate(|state| {
+            for ancestor in path.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()) {
+                state.live.entry(ancestor.into()).or_insert(None);
+            }
+            Ok(())
+        })
+    }
+
+    fn entries(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        self.operate(|state| {
+            if !state.has_directory(path) {
+                return Err(ErrorKind::NotFound.into());
+            }
+            let below = state.live.iter().filter(|(name, _)| name.parent() == Some(path));
+            let entries = below.map(|(name, inode)| Entry {
+                name: name.file_name().unwrap().to_str().unwrap().to_string(),
+                kind: if inode.is_some() { EntryKind::File } else { EntryKind::Directory },
+            });
+            Ok(entries.collect())
+        })
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        self.operate(|state| {
+            Ok(state.live.get(path).map(|inode| match inode {
+                Some(inode) => Metadata { kind: EntryKind::File, len: state.files[inode].live.len() as u64 },
+                None => Metadata { kind: EntryKind::Directory, len: 0 },
+            }))
+        })
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.operate(|state| {
+            state.durable.retain(|name, _| name.parent() != Some(path));
+            let below = state.live.iter().filter(|(name, _)| name.parent() == Some(path));
+            state.durable.extend(below.map(|(name, inode)| (name.clone(), *inode)));
+            Ok(())
+        })
+    }
+
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        self.operate(|_| Ok(None))
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    directory: SimDirectory,
+    inode: Inode,
+}
+
+impl SimFile {
+    fn operate<T>(&self, work: impl FnOnce(&mut Content) -> T) -> io::Result<T> {
+        self.directory.operate(|state| Ok(work(state.files.get_mut(&self.inode).unwrap())))
+    }
+}
+
+impl File for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        self.operate(|content| content.live.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        self.operate(|content| {
+            let start = usize::try_from(offset).unwrap().min(content.live.len());
+            let len = bytes.len().min(content.live.len() - start);
+            bytes[..len].copy_from_slice(&content.live[start..start + len]);
+            len
+        })
+    }
+
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.operate(|content| {
+            let start = usize::try_from(offset).unwrap();
+            content.live.resize(content.live.len().max(start + bytes.len()), 0);
+            content.live[start..start + bytes.len()].copy_from_slice(bytes);
+        })
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.operate(|content| content.live.resize(usize::try_from(len).unwrap(), 0))
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.operate(|content| content.durable = content.live.clone())
+    }
+}
