@@ -4,7 +4,7 @@
 //! that is not durable is there or not, and data that is not durable is there, is zeros, or is missing, as a seed
 //! decides. Once crashed, every operation fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -85,6 +85,10 @@ impl SimDirectory {
                 };
             }
         }
+        // What lies in a directory that is gone is gone with it.
+        let directories = names.iter().filter(|(_, inode)| inode.is_none()).map(|(path, _)| path.clone());
+        let directories = directories.chain([PathBuf::new()]).collect::<BTreeSet<_>>();
+        names.retain(|path, _| path.ancestors().skip(1).all(|above| directories.contains(above)));
         let files = state.files.iter().map(|(inode, content)| (*inode, content.after_crash(&random)));
         let files = files.collect();
         let recovered = State {
