@@ -11,10 +11,46 @@
 //!
 //! For SQLite databases see the crate `walkeep-sqlite`, and the command `walkeep`.
 //!
+//! A database of one page, written by hand and read back:
+//!
 //! ```
-//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
-#![doc = include_str!("../doc/example.rs")]
-//! # Ok::<(), walkeep::Error>(()) }).unwrap();
+//! use std::sync::Arc;
+//! use walkeep::core::segment::{Compression, SegmentHeader, SegmentWriter};
+//! use walkeep::core::{Commit, CommitKind, FrameNo, PageCount, PageHashTable, PageNo, PageSize, SegmentId, UnixMillis};
+//! use walkeep::{Bucket, DATABASE_BYTES_MAX, Handles, RestorePoint, SealedSegment, View, Writer};
+//!
+//! # tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+//! let bucket = Bucket::new(Arc::new(walkeep::backends::Memory::new()), None)?;
+//! let (namespace, page_size, page) = ("shop".parse()?, PageSize::DEFAULT, PageNo::FIRST);
+//! let mut writer = Writer::open(&bucket, &namespace, page_size, &Handles::system()).await?;
+//!
+//! // What the writer knows of its database: a hash per page, which fold to the state checksum.
+//! let image = vec![7; page_size.bytes()];
+//! let mut table = PageHashTable::new(writer.hash_seed());
+//! table.resize(PageCount(1));
+//! table.set(page, writer.hash_seed().page(page, &image));
+//!
+//! let frame_no = writer.next_frame_no()?;
+//! let header = SegmentHeader {
+//!     page_size,
+//!     log_id: writer.log_id(),
+//!     segment_id: SegmentId(1),
+//!     epoch: writer.epoch(),
+//!     level: 0,
+//!     start: frame_no,
+//!     end: frame_no,
+//!     frame_count: 1,
+//! };
+//! let (size_after, time) = (table.size(), UnixMillis(1));
+//! let commit = Commit { frame_no, size_after, time, state: Some(table.state()), kind: CommitKind::Transaction };
+//! let mut segment = SegmentWriter::new(Vec::new(), header, writer.hash_seed(), Compression::default(), true)?;
+//! segment.push(page, frame_no, &image)?;
+//! let (bytes, summary) = segment.finish(&[commit], size_after)?;
+//! let durable = writer.store(&SealedSegment { summary, body: bytes.into() }).await?;
+//!
+//! let view = View::open(&bucket, &namespace, RestorePoint::Frame(durable), DATABASE_BYTES_MAX).await?;
+//! assert_eq!(view.page(page).await?, image);
+//! # Ok::<(), walkeep::Error>(()) }).expect("an example that works");
 //! ```
 
 mod bucket;

@@ -18,3 +18,7 @@ mod wal_index;
 pub use capture::{CaptureOptions, Captured, capture};
 pub use check::{IntegrityCheck, check};
 pub use source::Source;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeExample;
