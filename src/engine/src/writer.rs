@@ -277,15 +277,14 @@ async fn reread(bucket: &Bucket, namespace: &Namespace) -> Result<Manifest> {
     manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))
 }
 
-/// A hole below a valid segment is damage: writing on would hide it.
+/// A hole below a valid segment, or below the begin of an epoch, is damage: writing on would hide it.
 fn check_whole(timeline: &Timeline) -> Result<()> {
-    let Some(newest) = timeline.newest() else {
-        return Ok(());
-    };
-    timeline.cover(newest.key.end()).map(drop).map_err(|missing| {
+    let covered = timeline.newest().map_or(Ok(()), |newest| timeline.cover(newest.key.end()).map(drop));
+    let missing = covered.err().or_else(|| timeline.missing_newest());
+    missing.map_or(Ok(()), |missing| {
         let object = format!("namespace {}", timeline.namespace());
         let expected = format!("segments of frames {} to {}", missing.start(), missing.end());
-        Error::corrupt(object, 0, expected, "none")
+        Err(Error::corrupt(object, 0, expected, "none"))
     })
 }
 

@@ -128,13 +128,7 @@ fn check_cover(timeline: &Timeline, report: &mut Report) {
             noted.push(missing);
         }
     }
-    let newest = timeline.newest().map_or(0, |segment| segment.key.end().get());
-    if let Some(begin) = timeline.manifest().last_begin()
-        && newest + 1 < begin.get()
-        && let (Some(first), Some(last)) = (walkeep_core::FrameNo::new(newest + 1), begin.previous())
-    {
-        noted.push(first..=last);
-    }
+    noted.extend(timeline.missing_newest());
     for missing in noted {
         let wanted = format!("frame {}", missing.end());
         let lost = timeline.unreachable(wanted, "no stored segment covers some of its frames");
