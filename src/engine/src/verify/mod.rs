@@ -153,8 +153,10 @@ async fn check_segment(
         Ok(images) => report.images_proven += images,
         Err(error) => report.note(error)?,
     }
-    if let Err(error) = states.fold(segment) {
-        report.note(error)?;
+    match states.fold(segment) {
+        // Not damage for sure, but not proven either.
+        Err(error @ Error::Exhausted { .. }) => report.problems.push(error),
+        folded => folded.or_else(|error| report.note(error))?,
     }
     Ok(())
 }
