@@ -3,4 +3,10 @@
 #![allow(clippy::disallowed_methods, reason = "tests make and damage files directly")]
 #![allow(clippy::missing_errors_doc, clippy::cast_possible_truncation, reason = "test code")]
 
+pub mod flaky;
+pub mod forge;
 pub mod handles;
+pub mod history;
+pub mod memory_target;
+pub mod recorded;
+pub mod scenario;
