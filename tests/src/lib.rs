@@ -1,5 +1,11 @@
 //! What the tests share. Each module is one thing that a test can stand on.
 
+pub mod flaky;
+pub mod forge;
 pub mod handles;
+pub mod history;
+pub mod memory_target;
 pub mod page_log;
+pub mod recorded;
+pub mod scenario;
 pub mod sim_directory;

@@ -42,12 +42,14 @@ pub fn history<'a>(bucket: &'a Bucket, timeline: &'a Timeline) -> BoxStream<'a, 
     commits.try_flatten().boxed()
 }
 
-/// Leaves out segments all of whose commits stand in others: of several that hold a frame, the rawest is read.
+/// Leaves out segments all of whose commits stand in others: of several that hold a commit, the rawest is read. A
+/// compacted segment holds the commit at its end alone.
 fn without_repeated(segments: &[StoredSegment]) -> Vec<StoredSegment> {
     let mut raw: Vec<StoredSegment> = segments.iter().filter(|s| s.key.level() == 0).copied().collect();
     for segment in segments.iter().filter(|segment| segment.key.level() > 0) {
-        let known = raw.iter().any(|other| other.key.includes(segment.key.end()));
-        if !known {
+        let end = segment.key.end();
+        let lists = |key: &SegmentKey| key.end() == end || (key.level() == 0 && key.includes(end));
+        if !raw.iter().any(|other| lists(&other.key)) {
             raw.push(*segment);
         }
     }

@@ -7,6 +7,7 @@
 //! Invariants: a commit is the answer to a time only if the commit behind it is known to be later (or there is
 //! none); equal times are answered with the last. Anything else is unreachable, never a neighbour.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use walkeep_core::manifest::Validity;
@@ -42,29 +43,33 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
     for attempt in 1..=RELIST_MAX {
         let manifest = manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
         let search = Search { bucket, namespace, manifest: &manifest };
-        let (frame, after) = match point {
-            RestorePoint::Latest => (None, None),
-            RestorePoint::Frame(frame) => (Some(frame), search.upper_bound(frame).await?),
-            RestorePoint::Time(time) => match search.commit_at(time).await? {
-                Found::Commit(frame) => (Some(frame), search.upper_bound(frame).await?),
-                Found::No(unreachable) => return Err(explain(bucket, namespace, *unreachable).await),
-            },
+        let found = match point {
+            RestorePoint::Latest => Found::Newest(None),
+            RestorePoint::Frame(frame) => Found::Commit { frame, after: search.upper_bound(frame).await? },
+            RestorePoint::Time(time) => search.commit_at(time).await?,
+        };
+        let (frame, after, known) = match found {
+            Found::Commit { frame, after } => (Some(frame), after, None),
+            Found::Newest(known) => (None, None, known),
+            Found::No(lost) => return Err(explain(bucket, namespace, *lost).await),
         };
         let timeline = Timeline::load_cover(bucket, namespace, manifest, frame, after).await?;
-        let short = frame.is_none() && timeline.is_short();
-        if short || !timeline.still_current(bucket).await? {
+        if !timeline.still_current(bucket).await? {
             continue;
         }
         let newest = timeline.newest().map(|segment| segment.key.end());
-        if timeline.is_pending() && frame.is_none_or(|frame| newest.is_none_or(|newest| newest < frame)) {
-            // An opening takes a moment; one that was cut short stays like this until the next one.
+        if frame.is_none_or(|frame| newest.is_none_or(|newest| newest < frame))
+            && let Some(unsettled) = unsettled(&timeline, point)
+        {
             if attempt < RELIST_MAX {
                 tokio::time::sleep(PENDING_PAUSE).await;
                 continue;
             }
-            let why = "a writer is opening the namespace and has not confirmed its newest commits yet; if none is, \
-                       an opening was cut short, and the next `walkeep replicate` settles it";
-            return Err(explain(bucket, namespace, unreachable(point, why)).await);
+            return Err(explain(bucket, namespace, unsettled).await);
+        }
+        if known.is_some() && known != newest {
+            // Stored while this was looked for: perhaps later than the time that was asked for.
+            continue;
         }
         let Some(frame_no) = frame.or(newest) else {
             return Err(unreachable(point, "the namespace has no commits yet").into());
@@ -76,19 +81,27 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
         }
         return match timeline.cover(frame_no) {
             Ok(_) => Ok(Located { timeline, frame_no }),
-            Err(missing) => {
-                let lost = Unreachable {
-                    missing: Some(missing),
-                    ..unreachable(point, "no stored segment covers some of the frames before it")
-                };
-                Err(explain(bucket, namespace, lost).await)
-            }
+            Err(missing) => Err(explain(bucket, namespace, lost(point, missing)).await),
         };
     }
-    let what = format!(
-        "namespace {namespace} changed during {RELIST_MAX} listings, or its newest segments are lost"
-    );
+    let what = format!("namespace {namespace} changed during {RELIST_MAX} listings");
     Err(Error::Unavailable { what, source: None })
+}
+
+/// Why it cannot be told yet what stands behind the newest segment that counts, if it cannot: an opening takes a
+/// moment, and a listing may have been made before one ended.
+fn unsettled(timeline: &Timeline, point: RestorePoint) -> Option<Unreachable> {
+    if let Some(missing) = timeline.missing_newest() {
+        return Some(lost(point, missing));
+    }
+    let why = "a writer is opening the namespace and has not confirmed its newest commits yet; if none is, an \
+               opening was cut short, and the next `walkeep replicate` settles it";
+    timeline.is_pending().then(|| unreachable(point, why))
+}
+
+fn lost(point: RestorePoint, missing: RangeInclusive<FrameNo>) -> Unreachable {
+    let why = "no stored segment covers some of the frames before it";
+    Unreachable { missing: Some(missing), ..unreachable(point, why) }
 }
 
 fn unreachable(point: RestorePoint, why: &str) -> Unreachable {
@@ -103,9 +116,15 @@ async fn explain(bucket: &Bucket, namespace: &Namespace, mut unreachable: Unreac
     unreachable.into()
 }
 
-/// What a search for a time came to.
+/// What a search came to.
 enum Found {
-    Commit(FrameNo),
+    /// A commit, and the name behind which a listing gives the segments for it.
+    Commit {
+        frame: FrameNo,
+        after: Option<String>,
+    },
+    /// The newest commit, whatever it is, or this one if it still is the newest.
+    Newest(Option<FrameNo>),
     No(Box<Unreachable>),
 }
 
@@ -151,11 +170,13 @@ impl Search<'_> {
             Some(segment) => Some(segment),
             None => self.behind(frame).await?,
         };
-        let bound = holding.and_then(|segment| {
-            let owner = self.manifest.owner(segment.key.end())?;
-            Some(SegmentKey::listing_bound(owner.epoch, segment.key.end()))
-        });
-        Ok(bound)
+        Ok(holding.and_then(|segment| self.bound_of(segment)))
+    }
+
+    /// A name behind which a listing gives the segments that end where this one does.
+    fn bound_of(&self, segment: StoredSegment) -> Option<String> {
+        let owner = self.manifest.owner(segment.key.end())?;
+        Some(SegmentKey::listing_bound(owner.epoch, segment.key.end()))
     }
 
     /// The segment with the smallest end behind `frame`, the rawest of several: in growing steps upwards to one
@@ -226,11 +247,8 @@ impl Search<'_> {
         let wanted = RestorePoint::Time(time);
         let before = around.before.map(|segment| neighbour(&segment.key));
         let Some(behind) = around.behind else {
-            // No later segment: the newest commit is the answer.
-            return Ok(match around.before {
-                Some(segment) => Found::Commit(segment.key.end()),
-                None => Found::No(Box::new(unreachable(wanted, "the namespace has no commits yet"))),
-            });
+            // Nothing later counts: the newest commit is the answer, unless something behind it is lost or unsettled.
+            return Ok(Found::Newest(around.before.map(|segment| segment.key.end())));
         };
         let no = |why: &str, before, after| {
             Found::No(Box::new(Unreachable { before, after, ..unreachable(wanted, why) }))
@@ -263,7 +281,8 @@ impl Search<'_> {
                 "changes of that time were not recorded (the database was changed while nobody watched)";
             return Ok(no(why, earlier, after));
         }
-        Ok(Found::Commit(answer.frame_no))
+        let ending = around.before.filter(|segment| segment.key.end() == answer.frame_no);
+        Ok(Found::Commit { frame: answer.frame_no, after: self.bound_of(ending.unwrap_or(behind)) })
     }
 }
 

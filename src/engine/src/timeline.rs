@@ -177,10 +177,13 @@ impl Timeline {
         self.segments.first()
     }
 
-    /// Whether the listing cannot be complete: the newest epoch begins behind a frame that no segment reaches.
-    pub(crate) fn is_short(&self) -> bool {
-        let reached = self.newest().map_or(0, |segment| segment.key.end().get());
-        self.manifest.last_begin().is_some_and(|begin| reached + 1 < begin.get())
+    /// The frames between the newest segment and the begin of the newest epoch: a writer has seen them stored, so a
+    /// listing without them is not complete, or they are lost.
+    pub(crate) fn missing_newest(&self) -> Option<RangeInclusive<FrameNo>> {
+        let reached = self.newest().map(|segment| segment.key.end());
+        let first = reached.map_or(Some(FrameNo::FIRST), FrameNo::next)?;
+        let last = self.manifest.last_begin()?.previous()?;
+        (first <= last).then_some(first..=last)
     }
 
     /// The segments to read for the database at `frame`, newest first: the first one holds `frame`, and each next

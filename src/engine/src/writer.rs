@@ -7,7 +7,8 @@
 //! - a writer has claimed its epoch before it looks where the log ends, so that what it did not see can never be
 //!   acknowledged by the writer before it;
 //! - a segment is acknowledged only after it is stored *and* no other writer has claimed since;
-//! - an outcome that is unknown is resolved by reading, or reported as unknown.
+//! - an outcome that is unknown is resolved by reading, or reported as unknown; what may be stored already is never
+//!   cut anew in the same epoch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use walkeep_backends::os::{SystemClock, SystemRandom};
 use walkeep_core::segment::{FOOTER_LEN, Footer, SegmentSummary};
 use walkeep_core::{
     Body, ByteRange, Clock, Epoch, Error, FrameNo, HashSeed, LogId, Manifest, Namespace, Nonce, PageSize,
-    Random, Result, SegmentKey, UnixMillis,
+    Random, Result, SegmentId, SegmentKey, UnixMillis,
 };
 
 use crate::bucket::Bucket;
@@ -64,6 +65,8 @@ pub struct Writer {
     epoch: Epoch,
     /// The newest segment: what the next one follows.
     tip: Option<StoredSegment>,
+    /// The segment behind it that may be stored already: nothing else may take its frames in this epoch.
+    begun: Option<SegmentId>,
 }
 
 impl Writer {
@@ -107,7 +110,7 @@ impl Writer {
             }
             if !newest.is_pending() {
                 let (bucket, namespace) = (bucket.clone(), namespace.clone());
-                return Ok(Self { bucket, namespace, manifest: newest, nonce, epoch, tip });
+                return Ok(Self { bucket, namespace, manifest: newest, nonce, epoch, tip, begun: None });
             }
             manifest = newest;
         }
@@ -151,8 +154,9 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// `Invalid` when it does not follow the newest one; `Fenced` when another writer has taken over: the segment
-    /// does not count; `Unknown`: repeat the call with the very same segment, or open again.
+    /// `Invalid` when it does not follow the newest one, in frames or in time, or is not the one that an earlier
+    /// call has begun to store; `Fenced` when another writer has taken over: the segment does not count; `Unknown`
+    /// and others: repeat the call with the very same segment, or open again.
     ///
     /// # Cancel safety
     ///
@@ -162,16 +166,31 @@ impl Writer {
         let follows = key.start() == self.next_frame_no()?
             && key.epoch() == self.epoch
             && footer.header.log_id == self.log_id()
-            && key.time() >= self.manifest.last().floor
+            && footer.first_time >= self.time_floor()
             && footer.header.page_size == self.manifest.last().page_size;
         if !follows {
-            let why = format!("frame {} of epoch {} comes next", self.next_frame_no()?, self.epoch);
+            let (frame, epoch, floor) = (self.next_frame_no()?, self.epoch, self.time_floor());
+            let why = format!("frame {frame} of epoch {epoch} comes next, not before {floor}");
             return Err(Error::invalid(format!("segment {key}"), why));
         }
+        let id = footer.header.segment_id;
+        if self.begun.is_some_and(|begun| begun != id) {
+            let why = "another segment of these frames may be stored already: repeat that one, or open again";
+            return Err(Error::invalid(format!("segment {key}"), why));
+        }
+        // Before the request, so that it also holds after a call that was cancelled.
+        self.begun = Some(id);
         self.put(segment).await?;
         self.check_still_ours().await?;
         self.tip = Some(StoredSegment { key: *key, size: *len });
+        self.begun = None;
         Ok(key.end())
+    }
+
+    /// The time of the commit before the next one: times do not fall.
+    fn time_floor(&self) -> UnixMillis {
+        let floor = self.manifest.last().floor;
+        self.tip().map_or(floor, |tip| tip.time().max(floor))
     }
 
     /// Puts the segment, repeating the same bytes while the outcome is unknown.
@@ -285,21 +304,15 @@ fn next_frame(tip: Option<&StoredSegment>) -> Result<FrameNo> {
     }
 }
 
-/// A hole below a valid segment, or below where the newest epoch began, is damage: writing on would hide it.
+/// A hole below a valid segment, or below the begin of an epoch, is damage: writing on would hide it.
 fn check_whole(timeline: &Timeline) -> Result<()> {
-    let lost = |first: u64, last: u64| {
+    let covered = timeline.newest().map_or(Ok(()), |newest| timeline.cover(newest.key.end()).map(drop));
+    let missing = covered.err().or_else(|| timeline.missing_newest());
+    missing.map_or(Ok(()), |missing| {
         let object = format!("namespace {}", timeline.namespace());
-        Error::corrupt(object, 0, format!("segments of frames {first} to {last}"), "none")
-    };
-    let end = timeline.newest().map(|segment| segment.key.end());
-    if timeline.is_short() {
-        let begin = timeline.manifest().last_begin().map_or(1, FrameNo::get);
-        return Err(lost(end.map_or(0, FrameNo::get) + 1, begin - 1));
-    }
-    match end.map(|end| timeline.cover(end)) {
-        Some(Err(missing)) => Err(lost(missing.start().get(), missing.end().get())),
-        _ => Ok(()),
-    }
+        let expected = format!("segments of frames {} to {}", missing.start(), missing.end());
+        Err(Error::corrupt(object, 0, expected, "none"))
+    })
 }
 
 fn fenced(namespace: &Namespace, ours: Epoch, newest: &Manifest) -> Error {

@@ -2,7 +2,8 @@
 //!
 //! Without `deep`: every manifest and the sequence of their versions, the index of every segment with all its
 //! checksums, and that segments cover the log without a hole. With `deep` also every block and every page hash,
-//! the checksum of every object, and the state checksum of every commit, folded anew from the oldest on.
+//! the checksum of every object, the state checksum of every commit, folded anew from the oldest on, and that of
+//! every end of a compacted segment, as a restore would read it.
 //!
 //! Damage does not end a verification: it is written down, and the rest is looked at as far as that makes sense.
 
@@ -16,6 +17,7 @@ use crate::bucket::Bucket;
 use crate::manifests;
 use crate::stored_segment::OpenSegment;
 use crate::timeline::{Ignored, Timeline};
+use crate::view::{DATABASE_BYTES_MAX, View};
 use states::StateFold;
 
 /// Indexes fetched at the same time.
@@ -89,7 +91,25 @@ pub async fn verify(bucket: &Bucket, namespace: &Namespace, deep: bool) -> Resul
         }
     }
     report.states_proven = states.proven();
+    if deep {
+        check_compacted(bucket, &timeline, &mut report).await?;
+    }
     Ok(report)
+}
+
+/// Compacted segments say the same about the database at their ends as the writer did. The fold does not show that
+/// where their inputs are still there: it reads those.
+async fn check_compacted(bucket: &Bucket, timeline: &Timeline, report: &mut Report) -> Result<()> {
+    let compacted = timeline.segments().iter().filter(|segment| segment.key.level() > 0);
+    let mut ends = compacted.map(|segment| segment.key.end()).collect::<Vec<_>>();
+    ends.dedup();
+    for end in ends {
+        let view = View::at(bucket, timeline, end, DATABASE_BYTES_MAX).await;
+        if let Err(error) = view.and_then(|view| view.page_hashes()) {
+            report.note_once(error)?;
+        }
+    }
+    Ok(())
 }
 
 impl Report {
@@ -100,6 +120,22 @@ impl Report {
             return Ok(());
         }
         Err(error)
+    }
+
+    /// The same for damage that another check may have met before.
+    fn note_once(&mut self, error: Error) -> Result<()> {
+        let error = match error {
+            Error::NotFound { what } => Error::corrupt(what, 0, "an object that is listed", "no object"),
+            error => error,
+        };
+        let known = self.problems.iter().any(|problem| match (problem, &error) {
+            (Error::Corrupt(problem), Error::Corrupt(error)) => problem == error,
+            (Error::Unreachable(problem), Error::Unreachable(error)) => problem.missing == error.missing,
+            // Too large for this machine: the fold has said so of the segment that it begins with.
+            (Error::Exhausted { .. }, Error::Exhausted { .. }) => true,
+            _ => false,
+        });
+        if known { Ok(()) } else { self.note(error) }
     }
 }
 
@@ -128,13 +164,7 @@ fn check_cover(timeline: &Timeline, report: &mut Report) {
             noted.push(missing);
         }
     }
-    let newest = timeline.newest().map_or(0, |segment| segment.key.end().get());
-    if let Some(begin) = timeline.manifest().last_begin()
-        && newest + 1 < begin.get()
-        && let (Some(first), Some(last)) = (walkeep_core::FrameNo::new(newest + 1), begin.previous())
-    {
-        noted.push(first..=last);
-    }
+    noted.extend(timeline.missing_newest());
     for missing in noted {
         let wanted = format!("frame {}", missing.end());
         let lost = timeline.unreachable(wanted, "no stored segment covers some of its frames");
@@ -159,8 +189,10 @@ async fn check_segment(
         Ok(images) => report.images_proven += images,
         Err(error) => report.note(error)?,
     }
-    if let Err(error) = states.fold(segment) {
-        report.note(error)?;
+    match states.fold(segment) {
+        // Not damage for sure, but not proven either.
+        Err(error @ Error::Exhausted { .. }) => report.problems.push(error),
+        folded => folded.or_else(|error| report.note(error))?,
     }
     Ok(())
 }

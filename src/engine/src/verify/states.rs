@@ -7,6 +7,7 @@ use walkeep_core::{
 };
 
 use crate::stored_segment::OpenSegment;
+use crate::view::DATABASE_BYTES_MAX;
 
 /// The database's page hashes as the fold goes on.
 ///
@@ -53,6 +54,10 @@ impl StateFold {
             // A hole is noted elsewhere; what stands behind it cannot be folded.
             self.at = None;
             return Ok(());
+        }
+        if let Err(error) = check_sizes(segment) {
+            self.at = None;
+            return Err(error);
         }
         let folded = if key.level() == 0 { self.fold_raw(segment) } else { self.fold_compacted(segment) };
         self.at = folded.is_ok().then_some(key.end());
@@ -120,6 +125,22 @@ impl StateFold {
             None => Ok(()),
         }
     }
+}
+
+/// Sizes come from a store: no table is made for more than a view would open.
+fn check_sizes(segment: &OpenSegment) -> Result<()> {
+    let index = segment.index();
+    let page_size = index.footer().header.page_size;
+    let largest = index.commits().iter().map(|commit| commit.size_after).max().unwrap_or_default();
+    let bytes = largest.file_bytes(page_size);
+    if bytes > DATABASE_BYTES_MAX {
+        let what = format!(
+            "{} records a database of {bytes} bytes: states are proven up to {DATABASE_BYTES_MAX} bytes",
+            segment.path()
+        );
+        return Err(Error::Exhausted { what });
+    }
+    Ok(())
 }
 
 fn wrong_state(
