@@ -47,7 +47,7 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
             RestorePoint::Frame(frame) => (Some(frame), search.upper_bound(frame).await?),
             RestorePoint::Time(time) => match search.commit_at(time).await? {
                 Found::Commit(frame) => (Some(frame), search.upper_bound(frame).await?),
-                Found::No(unreachable) => return Err(explain(bucket, namespace, *unreachable).await),
+                Found::No(unreachable) => return Err(explain(bucket, namespace, point, *unreachable).await),
             },
         };
         let timeline = Timeline::load_cover(bucket, namespace, manifest, frame, after).await?;
@@ -64,15 +64,14 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
             }
             let why = "a writer is opening the namespace and has not confirmed its newest commits yet; if none is, \
                        an opening was cut short, and the next `walkeep replicate` settles it";
-            return Err(explain(bucket, namespace, unreachable(point, why)).await);
+            return Err(explain(bucket, namespace, point, unreachable(point, why)).await);
         }
         let Some(frame_no) = frame.or(newest) else {
             return Err(unreachable(point, "the namespace has no commits yet").into());
         };
         if newest.is_none_or(|newest| newest < frame_no) {
-            return Err(
-                explain(bucket, namespace, unreachable(point, "it is behind the newest commit")).await
-            );
+            let behind = unreachable(point, "it is behind the newest commit");
+            return Err(explain(bucket, namespace, point, behind).await);
         }
         return match timeline.cover(frame_no) {
             Ok(_) => Ok(Located { timeline, frame_no }),
@@ -81,7 +80,7 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
                     missing: Some(missing),
                     ..unreachable(point, "no stored segment covers some of the frames before it")
                 };
-                Err(explain(bucket, namespace, lost).await)
+                Err(explain(bucket, namespace, point, lost).await)
             }
         };
     }
@@ -96,9 +95,28 @@ fn unreachable(point: RestorePoint, why: &str) -> Unreachable {
 }
 
 /// Adds the restorable ranges and, for a frame, its neighbours: a complete listing, made only for an error.
-async fn explain(bucket: &Bucket, namespace: &Namespace, mut unreachable: Unreachable) -> Error {
+pub(crate) async fn explain(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    point: RestorePoint,
+    mut unreachable: Unreachable,
+) -> Error {
     if let Ok(timeline) = Timeline::load(bucket, namespace).await {
         unreachable.restorable = timeline.restorable();
+        if let RestorePoint::Frame(frame) = point {
+            let can_be_restored =
+                |end: FrameNo| unreachable.restorable.iter().any(|range| range.contains(&end));
+            let keys = timeline.segments().iter().map(|segment| segment.key);
+            let mut restorable = keys.filter(|key| can_be_restored(key.end())).peekable();
+            // In order of falling ends: first those behind the frame, the nearest of them last.
+            let mut after = None;
+            while let Some(key) = restorable.next_if(|key| key.end() > frame) {
+                after = Some(key);
+            }
+            let before = restorable.find(|key| key.end() < frame);
+            unreachable.before = unreachable.before.or(before.as_ref().map(neighbour));
+            unreachable.after = unreachable.after.or(after.as_ref().map(neighbour));
+        }
     }
     unreachable.into()
 }

@@ -17,7 +17,7 @@ use walkeep_core::{
 };
 
 use crate::bucket::Bucket;
-use crate::locate::{Located, locate};
+use crate::locate::{Located, explain, locate};
 use crate::merge::{Layer, merge};
 use crate::restore_point::RestorePoint;
 use crate::stored_segment::{OpenSegment, StoredSegment};
@@ -69,6 +69,10 @@ impl View {
                 }
                 Err(Error::NotFound { what }) => {
                     return Err(Error::corrupt(what, 0, "an object that is listed", "no object"));
+                }
+                // The listing ended where the cover was complete: there may be more that can be restored.
+                Err(Error::Unreachable(unreachable)) => {
+                    return Err(explain(bucket, namespace, point, *unreachable).await);
                 }
                 opened => return opened,
             }
