@@ -7,6 +7,7 @@ use walkeep_core::{
 };
 
 use crate::stored_segment::OpenSegment;
+use crate::view::{DATABASE_BYTES_MAX, check_size};
 
 /// The database's page hashes as the fold goes on.
 ///
@@ -54,6 +55,7 @@ impl StateFold {
             self.at = None;
             return Ok(());
         }
+        Self::check_sizes(segment)?;
         let folded = if key.level() == 0 { self.fold_raw(segment) } else { self.fold_compacted(segment) };
         self.at = folded.is_ok().then_some(key.end());
         folded
@@ -68,6 +70,13 @@ impl StateFold {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a segment that says the database is larger than any that is read, before its table is made so large.
+    fn check_sizes(segment: &OpenSegment) -> Result<()> {
+        let index = segment.index();
+        let largest = index.commits().iter().map(|commit| commit.size_after).max().unwrap_or_default();
+        check_size(index.footer().header.page_size, largest, DATABASE_BYTES_MAX)
     }
 
     fn fold_raw(&mut self, segment: &OpenSegment) -> Result<()> {
