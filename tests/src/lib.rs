@@ -3,4 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "tests make and damage files directly")]
 #![allow(clippy::missing_errors_doc, clippy::cast_possible_truncation, reason = "test code")]
 
+pub mod app;
+pub mod command;
+pub mod database;
+pub mod footprint;
+pub mod full_disk;
 pub mod handles;
