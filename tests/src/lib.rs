@@ -1,7 +1,12 @@
 //! What the tests share. Each module is one thing that a test can stand on.
 
+pub mod app;
+pub mod command;
+pub mod database;
 pub mod flaky;
+pub mod footprint;
 pub mod forge;
+pub mod full_disk;
 pub mod handles;
 pub mod history;
 pub mod memory_target;

@@ -12,6 +12,7 @@
 //! | 7 | refused to overwrite |
 //! | 8 | the outcome is unknown |
 
+use std::fmt;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -22,29 +23,47 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const UNREACHABLE: u8 = 3;
 pub(crate) const CORRUPT: u8 = 4;
 
+/// Wrong usage that the grammar of the command line cannot tell: a name made from a file, a choice left open.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
 /// A failure, ready to be shown.
 #[derive(Debug, Serialize)]
 pub(crate) struct Failure {
     kind: &'static str,
     message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
+    hint: &'static str,
     exit_code: u8,
 }
+
+const USAGE_HINT: &str = "see `walkeep --help`";
 
 impl Failure {
     /// What an error of a command means to the user.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         let known = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
-        let (kind, exit_code, hint) = known.map_or(("other", 1, None), classify);
-        Self { kind, message: message(error), hint: hint.map(str::to_string), exit_code }
+        let (kind, exit_code, hint) = match known {
+            _ if error.chain().any(|cause| cause.is::<Usage>()) => ("usage", USAGE, USAGE_HINT),
+            Some(known) => classify(known),
+            None => ("other", 1, USAGE_HINT),
+        };
+        Self { kind, message: message(error), hint, exit_code }
     }
 
     pub(crate) fn usage(error: &clap::Error) -> Self {
         let text = error.render().to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string();
-        let hint = Some("see `walkeep --help`".to_string());
-        Self { kind: "usage", message, hint, exit_code: USAGE }
+        // What is wrong stands before the first empty line; behind it is the usage of the command.
+        let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>();
+        let message = lines.join(" ").trim_start_matches("error: ").to_string();
+        Self { kind: "usage", message, hint: USAGE_HINT, exit_code: USAGE }
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {
@@ -55,8 +74,8 @@ impl Failure {
         &self.message
     }
 
-    pub(crate) fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+    pub(crate) const fn hint(&self) -> &'static str {
+        self.hint
     }
 }
 
@@ -74,31 +93,29 @@ fn message(error: &anyhow::Error) -> String {
     message
 }
 
-fn classify(error: &Error) -> (&'static str, u8, Option<&'static str>) {
+const fn classify(error: &Error) -> (&'static str, u8, &'static str) {
     match error {
-        Error::NotFound { .. } => ("not_found", UNREACHABLE, Some("`walkeep ls STORE` lists the namespaces")),
+        Error::NotFound { .. } => ("not_found", UNREACHABLE, "`walkeep ls STORE` lists the namespaces"),
         Error::Unreachable(_) => {
-            ("unreachable", UNREACHABLE, Some("`walkeep log STORE -n NS` lists the restore points"))
+            ("unreachable", UNREACHABLE, "`walkeep log STORE -n NS` lists the restore points")
         }
-        Error::Corrupt(_) => ("corrupt", CORRUPT, Some(Corruption::REMEDY)),
+        Error::Corrupt(_) => ("corrupt", CORRUPT, Corruption::REMEDY),
         Error::Fenced { .. } => {
-            ("fenced", 5, Some("another process writes this namespace now; stop one of the two"))
+            ("fenced", 5, "another process writes this namespace now; stop one of the two")
         }
-        Error::Unavailable { .. } => {
-            ("unavailable", 6, Some("check the store's path or address, and try again"))
-        }
+        Error::Unavailable { .. } => ("unavailable", 6, "check the store's path or address, and try again"),
         Error::AlreadyExists { .. } => {
-            ("already_exists", 7, Some("--force replaces it, or choose another name with -o"))
+            ("already_exists", 7, "--force replaces it, or choose another name with -o")
         }
-        Error::Unknown { .. } => (
-            "unknown",
-            8,
-            Some("it may or may not have happened: look with `walkeep log`, or repeat the command"),
-        ),
-        Error::Exhausted { .. } => ("exhausted", 1, None),
-        Error::Invalid { .. } => ("invalid", 1, None),
-        Error::Io { .. } => ("io", 1, None),
-        _ => ("other", 1, None),
+        Error::Unknown { .. } => {
+            ("unknown", 8, "it may or may not have happened: look with `walkeep log`, or repeat the command")
+        }
+        Error::Exhausted { .. } => {
+            ("exhausted", 1, "nothing was changed; make room, wait or raise the limit, and try again")
+        }
+        Error::Invalid { .. } => ("invalid", 1, "nothing was changed; the message says what is needed"),
+        Error::Io { .. } => ("io", 1, "check that the path is right, and that you may read and write it"),
+        _ => ("other", 1, USAGE_HINT),
     }
 }
 

@@ -26,6 +26,9 @@ fn main() -> ExitCode {
     };
     init_log();
     let json = cli.json;
+    if json {
+        output::write_notes_as_json();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(commands::run(cli)),

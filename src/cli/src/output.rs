@@ -5,6 +5,8 @@
 
 use std::io::{self, Write};
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -12,6 +14,11 @@ use crate::failure::Failure;
 /// Writes a line of data.
 pub(crate) fn line(text: impl std::fmt::Display) {
     end_quietly(writeln!(io::stdout().lock(), "{text}"));
+}
+
+/// Writes data that is text of its own.
+pub(crate) fn text(bytes: &[u8]) {
+    end_quietly(io::stdout().lock().write_all(bytes));
 }
 
 /// Writes one JSON document on one line.
@@ -24,9 +31,27 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether notes are JSON. Set once, before the first one.
+static JSON_NOTES: AtomicBool = AtomicBool::new(false);
+
+/// Makes notes JSON, one document a line, for machines that read stderr too.
+pub(crate) fn write_notes_as_json() {
+    JSON_NOTES.store(true, Ordering::Relaxed);
+}
+
+#[derive(Serialize)]
+struct Note {
+    kind: &'static str,
+    message: String,
+}
+
 /// Says something about what is being done.
 pub(crate) fn note(text: impl std::fmt::Display) {
-    eprintln!("{text}");
+    if !JSON_NOTES.load(Ordering::Relaxed) {
+        eprintln!("{text}");
+    } else if let Ok(note) = serde_json::to_string(&Note { kind: "note", message: text.to_string() }) {
+        eprintln!("{note}");
+    }
 }
 
 /// Says why the command failed, and what to do.
@@ -39,9 +64,7 @@ pub(crate) fn failure(failure: &Failure, json: bool) {
         return;
     }
     eprintln!("error: {}", failure.message());
-    if let Some(hint) = failure.hint() {
-        eprintln!("hint: {hint}");
-    }
+    eprintln!("hint: {}", failure.hint());
 }
 
 fn end_quietly(written: io::Result<()>) {

@@ -51,7 +51,7 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
         let (frame, after, known) = match found {
             Found::Commit { frame, after } => (Some(frame), after, None),
             Found::Newest(known) => (None, None, known),
-            Found::No(lost) => return Err(explain(bucket, namespace, *lost).await),
+            Found::No(lost) => return Err(explain(bucket, namespace, point, *lost).await),
         };
         let timeline = Timeline::load_cover(bucket, namespace, manifest, frame, after).await?;
         if !timeline.still_current(bucket).await? {
@@ -65,7 +65,7 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
                 tokio::time::sleep(PENDING_PAUSE).await;
                 continue;
             }
-            return Err(explain(bucket, namespace, unsettled).await);
+            return Err(explain(bucket, namespace, point, unsettled).await);
         }
         if known.is_some() && known != newest {
             // Stored while this was looked for: perhaps later than the time that was asked for.
@@ -75,13 +75,12 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
             return Err(unreachable(point, "the namespace has no commits yet").into());
         };
         if newest.is_none_or(|newest| newest < frame_no) {
-            return Err(
-                explain(bucket, namespace, unreachable(point, "it is behind the newest commit")).await
-            );
+            let behind = unreachable(point, "it is behind the newest commit");
+            return Err(explain(bucket, namespace, point, behind).await);
         }
         return match timeline.cover(frame_no) {
             Ok(_) => Ok(Located { timeline, frame_no }),
-            Err(missing) => Err(explain(bucket, namespace, lost(point, missing)).await),
+            Err(missing) => Err(explain(bucket, namespace, point, lost(point, missing)).await),
         };
     }
     let what = format!("namespace {namespace} changed during {RELIST_MAX} listings");
@@ -109,9 +108,28 @@ fn unreachable(point: RestorePoint, why: &str) -> Unreachable {
 }
 
 /// Adds the restorable ranges and, for a frame, its neighbours: a complete listing, made only for an error.
-async fn explain(bucket: &Bucket, namespace: &Namespace, mut unreachable: Unreachable) -> Error {
+pub(crate) async fn explain(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    point: RestorePoint,
+    mut unreachable: Unreachable,
+) -> Error {
     if let Ok(timeline) = Timeline::load(bucket, namespace).await {
         unreachable.restorable = timeline.restorable();
+        if let RestorePoint::Frame(frame) = point {
+            let can_be_restored =
+                |end: FrameNo| unreachable.restorable.iter().any(|range| range.contains(&end));
+            let keys = timeline.segments().iter().map(|segment| segment.key);
+            let mut restorable = keys.filter(|key| can_be_restored(key.end())).peekable();
+            // In order of falling ends: first those behind the frame, the nearest of them last.
+            let mut after = None;
+            while let Some(key) = restorable.next_if(|key| key.end() > frame) {
+                after = Some(key);
+            }
+            let before = restorable.find(|key| key.end() < frame);
+            unreachable.before = unreachable.before.or(before.as_ref().map(neighbour));
+            unreachable.after = unreachable.after.or(after.as_ref().map(neighbour));
+        }
     }
     unreachable.into()
 }

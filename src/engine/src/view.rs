@@ -17,7 +17,7 @@ use walkeep_core::{
 };
 
 use crate::bucket::Bucket;
-use crate::locate::{Located, locate};
+use crate::locate::{Located, explain, locate};
 use crate::merge::{Layer, merge};
 use crate::restore_point::RestorePoint;
 use crate::stored_segment::{OpenSegment, StoredSegment};
@@ -29,8 +29,12 @@ const OPEN_CONCURRENCY: usize = 16;
 /// How many bytes of small objects, which came with their indexes, are kept for the blocks in them.
 const WHOLE_OBJECTS_MAX: usize = 32 << 20;
 
-/// The largest database that a view opens unless told otherwise: 2^40 bytes. Sizes come from a bucket.
+/// The largest database that a view opens unless told otherwise: 2^40 bytes. Sizes come from a bucket. Memory goes
+/// with the number of pages, so that of a database of small pages an eighth of it may be the limit (2^28 pages).
 pub const DATABASE_BYTES_MAX: u64 = 1 << 40;
+
+/// So many pages are never too many, whatever the limit in bytes: their hashes take 8 bytes each.
+const PAGES_ALWAYS_ALLOWED: u64 = 1 << 24;
 
 /// The database at one restore point.
 #[derive(Debug)]
@@ -69,6 +73,10 @@ impl View {
                 }
                 Err(Error::NotFound { what }) => {
                     return Err(Error::corrupt(what, 0, "an object that is listed", "no object"));
+                }
+                // The listing ended where the cover was complete: there may be more that can be restored.
+                Err(Error::Unreachable(unreachable)) => {
+                    return Err(explain(bucket, namespace, point, *unreachable).await);
                 }
                 opened => return opened,
             }
@@ -298,11 +306,18 @@ fn check_sizes(
             return Err(Error::corrupt(segment.path(), 12, format!("page size {page_size}"), found));
         }
     }
+    check_size(page_size, size, database_bytes_max)
+}
+
+/// Refuses databases larger than allowed.
+pub(crate) fn check_size(page_size: PageSize, size: PageCount, database_bytes_max: u64) -> Result<()> {
     let bytes = size.file_bytes(page_size);
-    if bytes > database_bytes_max {
+    // Memory goes with the number of pages, not their size: small pages count as those of SQLite's default size.
+    let pages_max = (database_bytes_max / PageSize::DEFAULT.bytes_u64()).max(PAGES_ALWAYS_ALLOWED);
+    if bytes > database_bytes_max || u64::from(size.get()) > pages_max {
         let what = format!(
             "the database has {bytes} bytes ({size} pages of {page_size}), more than the limit of \
-                            {database_bytes_max} bytes; raise it (--max-db-size) if that is right"
+             {database_bytes_max} bytes or {pages_max} pages; raise it (--max-db-size) if that is right"
         );
         return Err(Error::Exhausted { what });
     }

@@ -85,16 +85,23 @@ impl Source {
                 "it is not a file",
             ));
         }
-        let waited = Waiting::new(timeout);
-        for _ in 0..ATTEMPTS {
+        let waiting = Waiting::new(timeout);
+        let mut attempt = 0;
+        // Side files that come and go are waited for like locks.
+        while attempt < ATTEMPTS || !waiting.is_over() {
+            attempt += 1;
             let file = descriptors::open(path).map_err(failed)?;
             let file = file.ok_or_else(|| Error::not_found(format!("the database {}", path.display())))?;
             let wal_mode = header_of(path, &file)?.is_some_and(|header| header.wal_mode);
             let at_rest = wal_mode && !exists(&beside(path, "-shm"))?;
-            let hold =
-                if at_rest { Self::hold_at_rest(path, &file, &waited)? } else { begin(path, timeout)? };
-            let source = Self::held(path, file, hold, wal_mode, at_rest)?;
-            if let Some(source) = source {
+            let hold = if at_rest {
+                Some(Self::hold_at_rest(path, &file, &waiting)?)
+            } else {
+                begin(path, wal_mode, &waiting)?
+            };
+            if let Some(hold) = hold
+                && let Some(source) = Self::held(path, file, hold, wal_mode, at_rest)?
+            {
                 return Ok(source);
             }
         }
@@ -233,21 +240,41 @@ fn scan_wal(path: &Path, page_size: PageSize, at_rest: bool) -> io::Result<Optio
     }
 }
 
-/// Begins a read transaction.
-fn begin(path: &Path, timeout: Duration) -> Result<Hold> {
+/// Begins a read transaction; `None` when the side files came or went meanwhile: look again.
+///
+/// SQLite's own busy handler pauses for up to 100 ms. Beside a writer that leaves the file alone for moments only,
+/// that would wait for ever: the attempts here are closer together.
+fn begin(path: &Path, wal_mode: bool, waiting: &Waiting) -> Result<Option<Hold>> {
+    use rusqlite::ffi;
     let uri = format!("file:{}?mode=ro&readonly_shm=1", escape(path)?);
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connect = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(&uri, flags)?;
-        connection.busy_timeout(timeout)?;
+        connection.busy_timeout(Duration::ZERO)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.execute_batch("BEGIN")?;
-        // The first read takes the lock.
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
         Ok(connection)
     };
-    connect().map(Hold::Transaction).map_err(|error| explain(path, error))
+    let connection = connect().map_err(|error| explain(path, error))?;
+    loop {
+        // The first read takes the lock.
+        let read = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+        let Err(error) = read else {
+            return Ok(Some(Hold::Transaction(connection)));
+        };
+        let code = error.sqlite_error().map_or(0, |error| error.extended_code);
+        let busy = matches!(code & 0xff, ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED);
+        let moved = matches!(code, ffi::SQLITE_READONLY_RECOVERY | ffi::SQLITE_READONLY_CANTINIT)
+            || code & 0xff == ffi::SQLITE_CANTOPEN;
+        if waiting.is_over() || !(busy || (moved && wal_mode)) {
+            return Err(explain(path, error));
+        }
+        waiting.pause();
+        if !busy {
+            return Ok(None);
+        }
+    }
 }
 
 fn escape(path: &Path) -> Result<String> {
@@ -291,7 +318,7 @@ struct Waiting {
     pauses: std::cell::Cell<u32>,
 }
 
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(2);
 
 impl Waiting {
     fn new(timeout: Duration) -> Self {

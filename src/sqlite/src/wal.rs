@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use walkeep::core::{PageCount, PageNo, PageSize};
 
@@ -35,6 +36,8 @@ pub(crate) struct Wal {
     /// Where in the file the newest committed image of each page begins.
     images: HashMap<PageNo, u64>,
     size_after: Option<PageCount>,
+    /// Whether an image was gone when it was read: another process has cut the file.
+    cut: AtomicBool,
 }
 
 struct Header {
@@ -85,7 +88,14 @@ impl Wal {
     pub(crate) fn scan(file: Arc<File>, page_size: PageSize, frames_max: u64) -> io::Result<Self> {
         let mut header = [0; HEADER_LEN];
         let len = read_at(&file, 0, &mut header)?;
-        let mut wal = Self { file, page_size, salts: None, images: HashMap::new(), size_after: None };
+        let mut wal = Self {
+            file,
+            page_size,
+            salts: None,
+            images: HashMap::new(),
+            size_after: None,
+            cut: AtomicBool::new(false),
+        };
         let header = header.get(..len).filter(|bytes| bytes.len() == HEADER_LEN).and_then(Header::parse);
         if let Some(header) = header.filter(|header| header.page_size == page_size) {
             wal.salts = Some(header.salts);
@@ -138,13 +148,22 @@ impl Wal {
 
     /// Reads the newest committed image of a page; `false` when the log has none.
     ///
+    /// A log of which everything is in the database file may be cut or begun anew at any time. What is read then is
+    /// worthless, and [`Wal::is_unchanged`] says so.
+    ///
     /// # Errors
     ///
     /// The operating system's.
     pub(crate) fn read(&self, page: PageNo, image: &mut [u8]) -> io::Result<bool> {
-        match self.images.get(&page) {
-            Some(offset) => self.file.read_exact_at(image, *offset).map(|()| true),
-            None => Ok(false),
+        let Some(offset) = self.images.get(&page) else {
+            return Ok(false);
+        };
+        match self.file.read_exact_at(image, *offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.cut.store(true, Ordering::Relaxed);
+                Ok(true)
+            }
+            read => read.map(|()| true),
         }
     }
 
@@ -157,8 +176,9 @@ impl Wal {
         let mut header = [0; HEADER_LEN];
         let len = read_at(&self.file, 0, &mut header)?;
         let header = header.get(..len).filter(|bytes| bytes.len() == HEADER_LEN).and_then(Header::parse);
+        let same = !self.cut.load(Ordering::Relaxed) && header.map(|header| header.salts) == self.salts;
         // A log that had no frames may begin one: the database file, held still, is what was read.
-        Ok(self.images.is_empty() || header.map(|header| header.salts) == self.salts)
+        Ok(self.images.is_empty() || same)
     }
 }
 

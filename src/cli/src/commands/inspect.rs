@@ -13,7 +13,9 @@ use walkeep::{Bucket, Error, OpenSegment, Timeline};
 
 use super::only_namespace;
 use crate::args::InspectArgs;
+use crate::failure::Usage;
 use crate::output;
+use crate::store::StoreArg;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -48,17 +50,26 @@ struct PageRow {
 }
 
 pub(super) async fn run(args: &InspectArgs, json: bool) -> anyhow::Result<()> {
-    let segment = match &args.key {
-        None => from_file(args.store.path()).await?,
-        Some(key) => from_store(args, key).await?,
+    let segment = match (&args.key, key_alone(args)) {
+        (Some(key), _) => from_store(args, &args.store, key).await?,
+        (None, Some((store, key))) => from_store(args, &store, key).await?,
+        (None, None) => from_file(args.store.path()).await?,
     };
     segment.index().check_map(segment.path().as_str())?;
     if json { show_json(&segment, args.pages) } else { show(&segment, args.pages) }
 }
 
-async fn from_store(args: &InspectArgs, key: &str) -> anyhow::Result<OpenSegment> {
-    let key: SegmentKey = key.parse()?;
-    let store = args.store.open()?;
+/// The store of the environment and the key, if the one argument is a key and not a file.
+fn key_alone(args: &InspectArgs) -> Option<(StoreArg, &str)> {
+    let path = args.store.path();
+    let key = path.to_str().filter(|text| text.parse::<SegmentKey>().is_ok() && !path.exists())?;
+    let store = std::env::var("WALKEEP_STORE").ok()?;
+    Some((store.parse().ok()?, key))
+}
+
+async fn from_store(args: &InspectArgs, store: &StoreArg, key: &str) -> anyhow::Result<OpenSegment> {
+    let key: SegmentKey = key.parse().map_err(|error: Error| Usage(error.to_string()))?;
+    let store = store.open()?;
     let namespace = only_namespace(&store.bucket, args.namespace.as_ref()).await?;
     let timeline = Timeline::load(&store.bucket, &namespace).await?;
     let mut all = timeline.segments().iter().chain(timeline.unconfirmed());

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 use walkeep::core::{FrameNo, Namespace, UnixMillis};
-use walkeep::{Bucket, OpenSegment, Timeline};
+use walkeep::{Bucket, Error, OpenSegment, Timeline};
 
-use super::warn_ignored;
+use super::{warn_foreign_folders, warn_ignored};
 use crate::args::LsArgs;
 use crate::output;
 
@@ -22,13 +22,7 @@ struct Row<'a> {
 
 pub(super) async fn run(args: &LsArgs, json: bool) -> anyhow::Result<()> {
     let store = args.store.store.open()?;
-    let (namespaces, foreign) = store.bucket.namespaces().await?;
-    if foreign > 0 {
-        output::note(format!(
-            "warning: ignored {} that are no namespaces",
-            output::count(foreign as u64, "folder")
-        ));
-    }
+    let (namespaces, mut foreign) = store.bucket.namespaces().await?;
     if !json {
         output::line(format!(
             "{:<24} {:>12} {:<24} {:<24} {:>8} {:>12}",
@@ -36,7 +30,14 @@ pub(super) async fn run(args: &LsArgs, json: bool) -> anyhow::Result<()> {
         ));
     }
     for namespace in &namespaces {
-        let timeline = Timeline::load(&store.bucket, namespace).await?;
+        let timeline = match Timeline::load(&store.bucket, namespace).await {
+            // A folder with a fitting name and no manifest: somebody else's.
+            Err(Error::NotFound { .. }) => {
+                foreign += 1;
+                continue;
+            }
+            loaded => loaded?,
+        };
         warn_ignored(namespace, timeline.ignored(), timeline.unconfirmed().len());
         let (from, to) = reach(&store.bucket, &timeline).await?;
         let row = Row {
@@ -50,6 +51,7 @@ pub(super) async fn run(args: &LsArgs, json: bool) -> anyhow::Result<()> {
         };
         show(&row, json)?;
     }
+    warn_foreign_folders(foreign);
     Ok(())
 }
 

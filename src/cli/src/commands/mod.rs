@@ -16,6 +16,7 @@ use walkeep::core::Namespace;
 use walkeep::{Bucket, Error};
 
 use crate::args::{Cli, Command};
+use crate::failure::Usage;
 use crate::output;
 
 /// Runs the command that was asked for.
@@ -36,19 +37,28 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// The namespace that was named, or the only one of the store.
-async fn only_namespace(bucket: &Bucket, named: Option<&Namespace>) -> Result<Namespace, Error> {
+async fn only_namespace(bucket: &Bucket, named: Option<&Namespace>) -> anyhow::Result<Namespace> {
     if let Some(namespace) = named {
         return Ok(namespace.clone());
     }
     let (namespaces, _) = bucket.namespaces().await?;
     match &namespaces[..] {
         [only] => Ok(only.clone()),
-        [] => Err(Error::not_found("a namespace in this store (it is empty)")),
+        [] => Err(Error::not_found("a namespace in this store (it is empty)").into()),
         several => {
             let names = several.iter().take(10).map(Namespace::as_str).collect::<Vec<_>>().join(", ");
-            let why = format!("the store has {}: {names}", several.len());
-            Err(Error::invalid("leaving the namespace out", format!("{why}; choose one with -n")))
+            let why = format!("the store has {} namespaces ({names}); choose one with -n", several.len());
+            Err(Usage(why).into())
         }
+    }
+}
+
+/// Says that folders stand among the namespaces that are none.
+fn warn_foreign_folders(count: usize) {
+    match count {
+        0 => {}
+        1 => output::note("warning: ignored 1 folder that is no namespace"),
+        _ => output::note(format!("warning: ignored {count} folders that are no namespaces")),
     }
 }
 

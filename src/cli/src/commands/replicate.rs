@@ -8,9 +8,10 @@ use serde::Serialize;
 use walkeep::backends::os::OsDirectory;
 use walkeep::core::{Namespace, UnixMillis};
 use walkeep::{Error, Handles};
-use walkeep_sqlite::{CaptureOptions, Captured, capture};
+use walkeep_sqlite::{CaptureOptions, Captured, Source, capture};
 
 use crate::args::ReplicateArgs;
+use crate::failure::Usage;
 use crate::output;
 use crate::store::Store;
 
@@ -38,6 +39,10 @@ pub(super) async fn run(args: &ReplicateArgs, json: bool) -> anyhow::Result<()> 
         // Before anything is created for it.
         return Err(missing(&args.database).into());
     }
+    if !args.store.store.path().exists() {
+        // A database that cannot be captured leaves no empty store behind.
+        drop(Source::open(&args.database, args.busy_timeout)?);
+    }
     let store = args.store.store.create()?;
     let captured = capture_into(&store, &args.database, &namespace, args.busy_timeout).await?;
     if !captured.clock_behind.is_zero() {
@@ -57,7 +62,9 @@ fn missing(database: &Path) -> Error {
 /// The database's file name without its extension.
 pub(super) fn default_namespace(database: &Path) -> anyhow::Result<Namespace> {
     let stem = database.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    Namespace::new(stem).with_context(|| "the file name is no namespace; choose one with -n NS")
+    Namespace::new(stem).map_err(|error| {
+        Usage(format!("the file name is no namespace: {error}; choose one with -n NS")).into()
+    })
 }
 
 /// Captures a database with the machine's clock and randomness.

@@ -13,6 +13,7 @@ use walkeep_sqlite::IntegrityCheck;
 
 use super::only_namespace;
 use crate::args::RestoreArgs;
+use crate::failure::Usage;
 use crate::output;
 use crate::progress::with_bar;
 use crate::store::Store;
@@ -126,7 +127,7 @@ impl Target {
     fn new(output: &Path, force: bool) -> anyhow::Result<Self> {
         let name = output.file_name().and_then(|name| name.to_str());
         let Some(name) = name.filter(|_| !output.is_dir()) else {
-            bail!("-o {} is not the name of a file", output.display());
+            return Err(Usage(format!("-o {} is not the name of a file", output.display())).into());
         };
         let parent = output.parent().unwrap_or(Path::new("")).to_path_buf();
         let directory = OsDirectory::open(&parent)

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use serde::Serialize;
+use walkeep::Error;
 use walkeep::core::Namespace;
 use walkeep::verify::{Report, verify};
 
-use super::warn_ignored;
+use super::{warn_foreign_folders, warn_ignored};
 use crate::args::VerifyArgs;
 use crate::failure::{CORRUPT, UNREACHABLE};
 use crate::output;
@@ -27,9 +28,9 @@ struct Row<'a> {
 
 pub(super) async fn run(args: &VerifyArgs, json: bool) -> anyhow::Result<ExitCode> {
     let store = args.store.store.open()?;
-    let namespaces = match &args.namespace {
-        Some(namespace) => vec![namespace.clone()],
-        None => store.bucket.namespaces().await?.0,
+    let (namespaces, mut foreign) = match &args.namespace {
+        Some(namespace) => (vec![namespace.clone()], 0),
+        None => store.bucket.namespaces().await?,
     };
     if namespaces.is_empty() {
         output::note("the store has no namespaces");
@@ -37,11 +38,19 @@ pub(super) async fn run(args: &VerifyArgs, json: bool) -> anyhow::Result<ExitCod
     }
     let mut damaged = 0;
     for namespace in &namespaces {
-        let report = verify(&store.bucket, namespace, args.deep).await?;
+        let report = match verify(&store.bucket, namespace, args.deep).await {
+            // A folder with a fitting name and no manifest: somebody else's.
+            Err(Error::NotFound { .. }) if args.namespace.is_none() => {
+                foreign += 1;
+                continue;
+            }
+            report => report?,
+        };
         warn_ignored(namespace, report.ignored, report.unconfirmed);
         damaged += usize::from(!report.problems.is_empty());
         show(namespace, &report, args.deep, json)?;
     }
+    warn_foreign_folders(foreign);
     Ok(if damaged > 0 { ExitCode::from(CORRUPT) } else { ExitCode::SUCCESS })
 }
 

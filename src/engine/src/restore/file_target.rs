@@ -23,6 +23,8 @@ pub struct FileTarget {
     hidden: PathBuf,
     force: bool,
     file: Option<Arc<dyn File>>,
+    /// What is being restored, once it was begun.
+    shape: Option<DatabaseShape>,
     removed: Vec<String>,
 }
 
@@ -30,14 +32,28 @@ pub struct FileTarget {
 struct FileSink {
     file: Arc<dyn File>,
     name: String,
+    shape: DatabaseShape,
 }
 
 impl PageSink for FileSink {
     fn write(&self, offset: u64, pages: &[u8]) -> Result<()> {
         self.file
             .write_all_at(offset, pages)
-            .map_err(|error| Error::io(format!("write the restored {}", self.name), error))
+            .map_err(|error| failed("write", &self.name, Some(&self.shape), error))
     }
+}
+
+/// What a failed operation on the unfinished file means; a full disk says how much is needed.
+fn failed(what: &str, name: &str, shape: Option<&DatabaseShape>, error: std::io::Error) -> Error {
+    match (Error::io(format!("{what} the restored {name}"), error), shape) {
+        (Error::Exhausted { what }, Some(shape)) => no_space(name, shape, what),
+        (error, _) => error,
+    }
+}
+
+fn no_space(name: &str, shape: &DatabaseShape, why: impl std::fmt::Display) -> Error {
+    let needed = shape.file_bytes();
+    Error::Exhausted { what: format!("restoring {name} needs {needed} bytes of disk space: {why}") }
 }
 
 impl FileTarget {
@@ -50,8 +66,8 @@ impl FileTarget {
         let mut suffix = [0; 8];
         random.fill(&mut suffix)?;
         let hidden = PathBuf::from(format!(".{name}.walkeep-{:016x}", u64::from_le_bytes(suffix)));
-        let target =
-            Self { directory, name: name.to_string(), hidden, force, file: None, removed: Vec::new() };
+        let name = name.to_string();
+        let target = Self { directory, name, hidden, force, file: None, shape: None, removed: Vec::new() };
         if !force {
             target.check_free()?;
         }
@@ -135,15 +151,8 @@ impl FileTarget {
         let free =
             self.directory.free_bytes().map_err(|error| Error::io("look at the free disk space", error))?;
         match free {
-            Some(free) if free < needed => Err(self.no_space(shape, format!("{free} are free"))),
+            Some(free) if free < needed => Err(no_space(&self.name, shape, format!("{free} bytes are free"))),
             _ => Ok(()),
-        }
-    }
-
-    fn no_space(&self, shape: &DatabaseShape, why: impl std::fmt::Display) -> Error {
-        let needed = shape.file_bytes();
-        Error::Exhausted {
-            what: format!("restoring {} needs {needed} bytes of disk space: {why}", self.name),
         }
     }
 }
@@ -164,18 +173,16 @@ impl RestoreTarget for FileTarget {
         } else {
             file.set_len(shape.file_bytes())
         };
-        reserved.map_err(|error| match error.kind() {
-            ErrorKind::StorageFull => self.no_space(&shape, error),
-            _ => Error::io(format!("create {}", self.hidden.display()), error),
-        })?;
-        Ok(Arc::new(FileSink { file, name: self.name.clone() }))
+        reserved.map_err(|error| failed("make room for", &self.name, Some(&shape), error))?;
+        self.shape = Some(shape);
+        Ok(Arc::new(FileSink { file, name: self.name.clone(), shape }))
     }
 
     fn finish(&mut self) -> Result<()> {
         let Some(file) = &self.file else {
             return Err(Error::invalid("finishing a restore", "it was not begun"));
         };
-        file.sync().map_err(|error| Error::io(format!("sync the restored {}", self.name), error))
+        file.sync().map_err(|error| failed("sync", &self.name, self.shape.as_ref(), error))
     }
 }
 

@@ -7,7 +7,7 @@ use walkeep_core::{
 };
 
 use crate::stored_segment::OpenSegment;
-use crate::view::DATABASE_BYTES_MAX;
+use crate::view::{DATABASE_BYTES_MAX, check_size};
 
 /// The database's page hashes as the fold goes on.
 ///
@@ -132,15 +132,8 @@ fn check_sizes(segment: &OpenSegment) -> Result<()> {
     let index = segment.index();
     let page_size = index.footer().header.page_size;
     let largest = index.commits().iter().map(|commit| commit.size_after).max().unwrap_or_default();
-    let bytes = largest.file_bytes(page_size);
-    if bytes > DATABASE_BYTES_MAX {
-        let what = format!(
-            "{} records a database of {bytes} bytes: states are proven up to {DATABASE_BYTES_MAX} bytes",
-            segment.path()
-        );
-        return Err(Error::Exhausted { what });
-    }
-    Ok(())
+    check_size(page_size, largest, DATABASE_BYTES_MAX)
+        .map_err(|error| Error::Exhausted { what: format!("{}: {error}", segment.path()) })
 }
 
 fn wrong_state(
