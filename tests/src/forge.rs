@@ -84,7 +84,17 @@ impl Forged {
 
     /// Makes every checksum hold again: of blocks, sections, header, object and footer.
     #[must_use]
-    pub fn resealed(mut self) -> Bytes {
+    pub fn resealed(self) -> Bytes {
+        self.sealed_again(true)
+    }
+
+    /// The same, with the footer going on to repeat the header that was there before.
+    #[must_use]
+    pub fn resealed_with_a_header_apart(self) -> Bytes {
+        self.sealed_again(false)
+    }
+
+    fn sealed_again(mut self, repeat_header: bool) -> Bytes {
         let directory = self.section(Section::Directory);
         if directory.end <= self.footer() {
             for row in directory.step_by(32) {
@@ -106,7 +116,9 @@ impl Forged {
         let crc = crc32fast::hash(&self.0[..HEADER_LEN - 4]);
         self = self.with(HEADER_LEN - 4, &crc.to_le_bytes());
         let (header, footer) = (self.0[..HEADER_LEN].to_vec(), self.footer());
-        self = self.with(footer, &header);
+        if repeat_header {
+            self = self.with(footer, &header);
+        }
         let mut checksum = ObjectChecksum::new();
         checksum.update(&self.0[..footer]);
         self = self.with(footer + 256, &checksum.value().to_le_bytes());

@@ -355,6 +355,17 @@ async fn a_compacted_segment_that_left_an_image_out_is_found() {
     assert!(report.problems.iter().any(|p| p.to_string().contains("state checksum")), "{report:?}");
 }
 
+/// The header is not read by a restore, since the footer repeats it; that both agree is for a verification to say.
+#[tokio::test]
+async fn a_header_that_the_footer_does_not_repeat_is_found() {
+    let Store { log, segments } = store().await;
+    let path = log.path(&segments[1]);
+    let forged = Forged::of(&content(&log, &path)).with(32, &[9; 16]).resealed_with_a_header_apart();
+    log.backend.replace(&path, forged);
+    assert!(log.restore(RestorePoint::Latest).await.unwrap() == log.commits[3].file);
+    assert!(deep(&log).await.problems.iter().any(|problem| is_corrupt(problem, &path, 0)));
+}
+
 /// A recorded size that is not the one the state was folded with: only the state checksum can tell.
 #[tokio::test]
 async fn a_wrong_size_is_refused_although_all_checksums_hold() {

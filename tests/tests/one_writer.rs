@@ -231,6 +231,7 @@ async fn lost_replies_are_resolved() {
             transact(&mut log, 2);
             log.store().await;
             assert!(!log.backend.is_armed(), "{fault:?} at {at} did not happen");
+            assert_eq!(log.writer.epoch(), Epoch(1), "{fault:?} at {at}: it has fenced itself");
             assert!(
                 log.restore(RestorePoint::Latest).await.unwrap() == log.commits[1].file,
                 "{fault:?} at {at}"
