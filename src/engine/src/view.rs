@@ -306,7 +306,9 @@ fn check_sizes(
             return Err(Error::corrupt(segment.path(), 12, format!("page size {page_size}"), found));
         }
     }
-    check_size(page_size, size, database_bytes_max)
+    check_size(page_size, size, database_bytes_max).map_err(|error| Error::Exhausted {
+        what: format!("{error}; raise it (--max-db-size) if that is right"),
+    })
 }
 
 /// Refuses databases larger than allowed.
@@ -317,7 +319,7 @@ pub(crate) fn check_size(page_size: PageSize, size: PageCount, database_bytes_ma
     if bytes > database_bytes_max || u64::from(size.get()) > pages_max {
         let what = format!(
             "the database has {bytes} bytes ({size} pages of {page_size}), more than the limit of \
-             {database_bytes_max} bytes or {pages_max} pages; raise it (--max-db-size) if that is right"
+             {database_bytes_max} bytes or {pages_max} pages"
         );
         return Err(Error::Exhausted { what });
     }
