@@ -347,9 +347,9 @@ fn old_frames_behind_the_end_of_the_log_do_not_count_after_a_crash() {
             app.run("PRAGMA cache_size = 2; BEGIN IMMEDIATE; UPDATE t SET b = randomblob(300)");
             app.run(&format!("{} ROLLBACK", insert(100)));
         } else {
-            // Whole commits, under other salts.
+            // Whole commits, under other salts, with older images of the page that changes next.
             for _ in 0..5 {
-                app.run(&insert(20));
+                app.run("UPDATE t SET b = randomblob(300)");
             }
             app.run("PRAGMA wal_checkpoint(RESTART)");
         }
