@@ -113,6 +113,10 @@ fn a_time_before_the_first_commit_is_unreachable_and_names_the_first() {
         shop.refused(&["restore", "store", "-o", "out.db", "--at", at], 3, &[at, &first, &ranges]);
         shop.refused(&["restore", "store", "--dry-run", "--at", at], 3, &[&first]);
     }
+    // How a time was read is said when it does not lead anywhere, too.
+    let ran = shop.walkeep.run(&["restore", "store", "--dry-run", "--at", "2001-02-03 04:05:06"]).expect(3);
+    ran.says(&["local time", "2001-02-03T04:05:06+00:00"]);
+    shop.refused(&["restore", "store", "--dry-run", "--at", "-2h"], 3, &[&first]);
 }
 
 #[test]
@@ -551,6 +555,7 @@ fn wrong_usage_says_what_is_wrong() {
         (&["restore", "store", "-o", "out.db", "--max-db-size", "1X"], "K, M, G or T"),
         (&["restore", "store", "-o", "."], "not the name of a file"),
         (&["frobnicate"], "frobnicate"),
+        (&["inspect", "store"], "walkeep segments"),
         (&["log", "store", "--limit", "-1"], "-1"),
     ] {
         shop.refused(args, 2, &[text]);
@@ -655,7 +660,7 @@ fn what_is_no_sqlite_database_is_refused_and_nothing_is_stored() {
         }
     }
     shop.refused(&["replicate", "encrypted.db", "store", "--once"], 1, &["encrypted"]);
-    shop.refused(&["replicate", "none.db", "new-store", "--once"], 1, &["none.db"]);
+    shop.refused(&["replicate", "none.db", "new-store", "--once"], 1, &["none.db", "no such file"]);
     shop.refused(&["replicate", "none/none.db", "new-store", "--once"], 1, &["none.db"]);
 }
 

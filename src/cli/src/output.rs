@@ -54,6 +54,13 @@ pub(crate) fn note(text: impl std::fmt::Display) {
     }
 }
 
+/// Says something about a failure that follows. Under `--json` the failure is the one document on stderr.
+pub(crate) fn note_beside_failure(text: impl std::fmt::Display) {
+    if !JSON_NOTES.load(Ordering::Relaxed) {
+        note(text);
+    }
+}
+
 /// Says why the command failed, and what to do.
 pub(crate) fn failure(failure: &Failure, json: bool) {
     if json {

@@ -81,10 +81,8 @@ async fn from_store(args: &InspectArgs, store: &StoreArg, key: &str) -> anyhow::
 async fn from_file(path: &Path) -> anyhow::Result<OpenSegment> {
     let metadata = std::fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
     if metadata.is_dir() {
-        anyhow::bail!(
-            "{} is a directory: to look into a store, name a KEY (`walkeep segments` lists them)",
-            path.display()
-        );
+        let why = "is a directory: to look into a store, name a KEY (`walkeep segments` lists them)";
+        return Err(Usage(format!("{} {why}", path.display())).into());
     }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let config = FsConfig::open(path.parent().unwrap_or(Path::new("")))?;
@@ -156,9 +154,9 @@ fn show(segment: &OpenSegment, pages: bool) -> anyhow::Result<()> {
     output::line(format!("frames      {} to {} ({} stored)", header.start, header.end, header.frame_count));
     output::line(format!("page size   {}", header.page_size));
     output::line(format!(
-        "images      {} in {} blocks ({})",
+        "images      {} in {} ({})",
         output::bytes(images),
-        segment.index().blocks().len(),
+        output::count(segment.index().blocks().len() as u64, "block"),
         codecs.join(", ")
     ));
     output::line(format!(

@@ -56,7 +56,7 @@ pub(super) async fn run(args: &ReplicateArgs, json: bool) -> anyhow::Result<()> 
 
 fn missing(database: &Path) -> Error {
     let what = format!("read {}", database.display());
-    Error::Io { what, source: std::io::ErrorKind::NotFound.into() }
+    Error::Io { what, source: std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file") }
 }
 
 /// The database's file name without its extension.

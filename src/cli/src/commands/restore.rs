@@ -89,7 +89,11 @@ pub(super) async fn write_quietly(args: &RestoreArgs, output: &Path) -> anyhow::
 async fn open(args: &RestoreArgs) -> anyhow::Result<(Store, View)> {
     let store = args.from.store.store.open()?;
     let namespace = only_namespace(&store.bucket, args.from.namespace.as_ref()).await?;
-    let view = View::open(&store.bucket, &namespace, point(args), args.max_db_size).await?;
+    let opened = View::open(&store.bucket, &namespace, point(args), args.max_db_size).await;
+    if let (Err(_), Some(note)) = (&opened, args.at.as_ref().and_then(|at| at.note.as_ref())) {
+        output::note_beside_failure(note);
+    }
+    let view = opened?;
     note_time(args, &view);
     Ok((store, view))
 }
