@@ -2,7 +2,8 @@
 //!
 //! Fault model: data is durable after a sync of its file, a name after a sync of its directory. In a crash each name
 //! that is not durable is there or not, and data that is not durable is there, is zeros, or is missing, as a seed
-//! decides. Once crashed, every operation fails.
+//! decides. Once crashed, every operation fails. What a failed sync should have made durable stays as it was for good:
+//! a later sync that succeeds does not help.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -19,6 +20,7 @@ type Inode = u64;
 struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
+    lost: bool,
 }
 
 /// What has the names: files by inode; a directory is a name without one.
@@ -29,6 +31,7 @@ struct State {
     files: BTreeMap<Inode, Content>,
     live: Names,
     durable: Names,
+    lost: BTreeSet<PathBuf>,
     next_inode: Inode,
     operations: u64,
     crash_at: Option<u64>,
@@ -116,9 +119,14 @@ impl SimDirectory {
         let mut state = self.0.lock().unwrap();
         let inode = state.next_inode;
         state.next_inode += 1;
-        state.files.insert(inode, Content { live: content.to_vec(), durable: content.to_vec() });
+        let content = Content { live: content.to_vec(), durable: content.to_vec(), lost: false };
+        state.files.insert(inode, content);
         state.live.insert(name.into(), Some(inode));
         state.durable.insert(name.into(), Some(inode));
+    }
+
+    fn has_crashed(&self) -> bool {
+        self.0.lock().unwrap().crashed
     }
 
     fn operate<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
@@ -149,7 +157,7 @@ impl Content {
                 _ => self.durable.clone(),
             }
         };
-        Self { live: content.clone(), durable: content }
+        Self { live: content.clone(), durable: content, lost: false }
     }
 }
 
@@ -247,12 +255,19 @@ impl Directory for SimDirectory {
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.operate(|state| {
-            state.durable.retain(|name, _| name.parent() != Some(path));
-            let below = state.live.iter().filter(|(name, _)| name.parent() == Some(path));
-            state.durable.extend(below.map(|(name, inode)| (name.clone(), *inode)));
+        let synced = self.operate(|state| {
+            let State { live, durable, lost, .. } = state;
+            durable.retain(|name, _| name.parent() != Some(path) || lost.contains(name));
+            let below = live.iter().filter(|(name, _)| name.parent() == Some(path) && !lost.contains(*name));
+            durable.extend(below.map(|(name, inode)| (name.clone(), *inode)));
             Ok(())
-        })
+        });
+        if synced.is_err() && !self.has_crashed() {
+            let State { live, durable, lost, .. } = &mut *self.0.lock().unwrap();
+            let below = live.keys().chain(durable.keys()).filter(|name| name.parent() == Some(path));
+            lost.extend(below.filter(|name| live.get(*name) != durable.get(*name)).cloned());
+        }
+        synced
     }
 
     fn free_bytes(&self) -> io::Result<Option<u64>> {
@@ -303,6 +318,14 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.operate(|content| content.durable = content.live.clone())
+        let synced = self.operate(|content| {
+            if !content.lost {
+                content.durable = content.live.clone();
+            }
+        });
+        if synced.is_err() && !self.directory.has_crashed() {
+            self.directory.0.lock().unwrap().files.get_mut(&self.inode).unwrap().lost = true;
+        }
+        synced
     }
 }

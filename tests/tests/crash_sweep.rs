@@ -10,6 +10,7 @@ use walkeep::core::{Backend, Body, ByteRange, Error, FrameNo, ObjectPath, PageSi
 use walkeep::restore::{FileTarget, RestoreOptions, RestorePlan};
 use walkeep::{Bucket, DATABASE_BYTES_MAX, RestorePoint, View, Writer};
 use walkeep_tests::handles::{SeededRandom, handles};
+use walkeep_tests::memory_target::MemoryTarget;
 use walkeep_tests::page_log::PageLog;
 use walkeep_tests::sim_directory::SimDirectory;
 
@@ -88,6 +89,24 @@ async fn a_directory_that_a_killed_process_created_is_made_durable_by_the_next_o
             let recovered = directory.after_crash(seed);
             let context = format!("killed at {crash_at} ({killed:?}), seed {seed}");
             assert_eq!(read(&recovered, "a/b/d").await.as_deref(), Some(&[8; 100][..]), "{context}");
+        }
+    }
+}
+
+/// The same for the object itself: whoever is told that it exists may rely on it.
+#[tokio::test]
+async fn an_object_that_a_killed_process_created_is_durable_once_it_is_said_to_exist() {
+    for crash_at in 1..=operations_of_a_put().await {
+        let directory = SimDirectory::new();
+        directory.crash_at(crash_at);
+        let killed = fs(&directory).put_new(None, &path("a/b/c"), Body::from(vec![7; 100])).await;
+        directory.restart();
+        let again = fs(&directory).put_new(None, &path("a/b/c"), Body::from(vec![7; 100])).await;
+        assert!(matches!(again, Ok(()) | Err(Error::AlreadyExists { .. })), "{again:?}");
+        for seed in 0..SEEDS {
+            let context = format!("killed at {crash_at} ({killed:?}), seed {seed}");
+            let found = read(&directory.after_crash(seed), "a/b/c").await;
+            assert_eq!(found.as_deref(), Some(&[7; 100][..]), "{context}");
         }
     }
 }
@@ -188,6 +207,67 @@ async fn a_failed_restore_leaves_the_target_untouched_and_no_hidden_file() {
             // In place, though perhaps not for good.
             Err(Error::Unknown { .. }) => assert_eq!(files["x.db"], new),
             Err(_) => assert!(files.is_empty(), "operation {fail_at}: {:?}", files.keys()),
+        }
+    }
+}
+
+/// Opening a namespace and storing its first segment; the frame that was acknowledged, if any.
+async fn open_and_store(directory: &SimDirectory, seed: u64) -> walkeep::Result<Vec<u8>> {
+    let bucket = Bucket::new(Arc::new(fs(directory)), None)?;
+    let (handles, _) = handles(1, seed);
+    let small = PageSize::new(512)?;
+    let mut writer = Writer::open(&bucket, &"a".parse()?, small, &handles).await?;
+    let mut log = PageLog::new(small, writer.hash_seed(), writer.next_frame_no()?);
+    log.commit(&[(1, vec![7; 512])], 1, 1);
+    writer.store(&log.seal(&writer, 1, Compression::None)).await?;
+    Ok(log.file())
+}
+
+async fn latest(directory: &SimDirectory) -> walkeep::Result<Vec<u8>> {
+    let bucket = Bucket::new(Arc::new(fs(directory)), None)?;
+    let view = View::open(&bucket, &"a".parse()?, RestorePoint::Latest, DATABASE_BYTES_MAX).await?;
+    let mut target = MemoryTarget::default();
+    view.write_to(&RestorePlan::new(&view), &mut target, &RestoreOptions::default()).await?;
+    Ok(target.file())
+}
+
+/// The writer repeats what failed. A sync of a directory that failed is not repaired by the next one, so that what a
+/// repetition finds in place must not be taken for durable.
+#[tokio::test(start_paused = true)]
+async fn what_a_writer_acknowledges_after_a_failed_operation_survives_a_power_loss() {
+    let directory = SimDirectory::new();
+    directory.crash_at(u64::MAX);
+    open_and_store(&directory, 1).await.unwrap();
+    let mut acknowledged = 0;
+    for fail_at in 1..=directory.operations() {
+        let directory = SimDirectory::new();
+        directory.fail_at(fail_at, ErrorKind::Other);
+        let outcome = open_and_store(&directory, 1).await;
+        let Ok(file) = outcome else { continue };
+        acknowledged += 1;
+        for seed in 0..SEEDS {
+            let found = latest(&directory.after_crash(seed)).await;
+            assert!(found.as_ref().ok() == Some(&file), "failed at {fail_at}, seed {seed}: {found:?}");
+        }
+    }
+    assert!(acknowledged > 0, "some failures are overcome by repeating");
+}
+
+/// A power loss at any operation of a writer: what it leaves can be opened and written again.
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_a_namespace_can_be_opened_again() {
+    let directory = SimDirectory::new();
+    directory.crash_at(u64::MAX);
+    open_and_store(&directory, 1).await.unwrap();
+    for crash_at in 1..=directory.operations() {
+        let directory = SimDirectory::new();
+        directory.crash_at(crash_at);
+        open_and_store(&directory, 1).await.unwrap_err();
+        for seed in 0..SEEDS {
+            let recovered = directory.after_crash(seed);
+            let file = open_and_store(&recovered, 2 + seed).await;
+            let file = file.unwrap_or_else(|error| panic!("crash at {crash_at}, seed {seed}: {error}"));
+            assert!(latest(&recovered).await.unwrap() == file, "crash at {crash_at}, seed {seed}");
         }
     }
 }

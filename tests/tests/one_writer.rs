@@ -216,12 +216,28 @@ async fn a_namespace_whose_first_opening_was_cut_short_can_be_opened() {
     assert_eq!((writer.epoch(), writer.tip()), (Epoch(2), None));
 }
 
+/// A store says `Unknown` of what is there and may not stay. Reading it back proves nothing: it is passed on.
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_reading_does_not_tell_is_passed_on() {
+    for at in 0..2 {
+        let backend = Arc::new(Flaky::new(Memory::new()));
+        let bucket = Bucket::new(Arc::clone(&backend), None).unwrap();
+        backend.after(at, Fault::ApplyThenUnknown);
+        let (handles, _) = handles(1000, 1);
+        let opened = Writer::open(&bucket, &"a".parse().unwrap(), PageSize::MIN, &handles).await;
+        assert!(matches!(opened, Err(Error::Unknown { .. })), "{at}: {opened:?}");
+    }
+    let mut log = log(Flaky::new(Memory::new())).await;
+    log.backend.after(0, Fault::ApplyThenUnknown);
+    transact(&mut log, 1);
+    let sealed = log.seal().unwrap();
+    assert!(matches!(log.writer.store(&sealed).await, Err(Error::Unknown { .. })));
+}
+
 /// Each of the creates of opening and storing in turn is carried out, but its reply is lost.
 #[tokio::test(start_paused = true)]
 async fn lost_replies_are_resolved() {
-    for fault in
-        [Fault::ApplyThenUnavailable, Fault::ApplyThenUnknown, Fault::ApplyThenExists, Fault::Unavailable]
-    {
+    for fault in [Fault::ApplyThenUnavailable, Fault::ApplyThenExists, Fault::Unavailable] {
         for at in 0..4 {
             let backend = Flaky::new(Memory::new());
             backend.after(at, fault);

@@ -60,7 +60,8 @@ fn children(directory: &dyn Directory, path: &str) -> io::Result<Vec<String>> {
         }
         entries => entries?,
     };
-    let visible = entries.into_iter().filter(|entry| !entry.name.starts_with('.'));
+    // A name that cannot be part of a key is foreign; hidden ones are among them.
+    let visible = entries.into_iter().filter(|entry| ObjectPath::new(entry.name.as_str()).is_ok());
     Ok(visible
         .filter_map(|entry| match entry.kind {
             EntryKind::File => Some(entry.name),
@@ -81,13 +82,23 @@ impl Walk<'_> {
     fn descend(&mut self, path: &str) -> io::Result<()> {
         let mut names = children(self.directory, path)?;
         names.retain(|name| self.may_hold_more(path, name));
-        let wanted = self.limit - self.found.len();
-        if names.len() > wanted && !names.iter().any(|name| name.ends_with('/')) {
-            // Only files: the smallest names are the answer, and the rest need not be sorted.
-            names.select_nth_unstable(wanted);
-            names.truncate(wanted);
+        while !names.is_empty() && self.found.len() < self.limit {
+            let wanted = self.limit - self.found.len();
+            let mut rest = Vec::new();
+            if names.len() > wanted && !names.iter().any(|name| name.ends_with('/')) {
+                // Only files: the smallest names are the answer, and the rest need not be sorted, unless some of
+                // these are gone when they are looked at.
+                names.select_nth_unstable(wanted);
+                rest = names.split_off(wanted);
+            }
+            names.sort_unstable();
+            self.visit_all(path, &names)?;
+            names = rest;
         }
-        names.sort_unstable();
+        Ok(())
+    }
+
+    fn visit_all(&mut self, path: &str, names: &[String]) -> io::Result<()> {
         for name in names {
             if self.found.len() >= self.limit {
                 break;

@@ -144,7 +144,7 @@ fn delete(config: &FsConfig, paths: &[ObjectPath]) -> Result<()> {
         }
     }
     for parent in parents {
-        config.directory.sync_directory(parent).map_err(|error| Error::Unknown {
+        config.durable.sync(&*config.directory, parent).map_err(|error| Error::Unknown {
             what: format!("sync {} after deleting in it: {error}", parent.display()),
         })?;
     }

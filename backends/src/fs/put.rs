@@ -35,12 +35,19 @@ pub(super) fn put_new(
     if let Err(error) = directory.remove_file(&hidden) {
         tracing::debug!(file = %hidden.display(), %error, "an unfinished file stays behind");
     }
-    linked?;
-    directory.sync_directory(parent).map_err(|error| Error::Unknown {
-        what: format!(
-            "{path} was created, but syncing its directory failed ({error}): a power loss may undo it"
-        ),
-    })
+    match linked {
+        // Whoever created it may have stopped, or failed, before its name was durable: that it exists must not be
+        // taken for that it stays.
+        Ok(()) | Err(Error::AlreadyExists { .. }) => {
+            durable.sync(directory, parent).map_err(|error| Error::Unknown {
+                what: format!(
+                    "{path} exists, but syncing its directory failed ({error}): a power loss may undo it"
+                ),
+            })?
+        }
+        Err(_) => {}
+    }
+    linked
 }
 
 fn link_failed(path: &ObjectPath, error: io::Error) -> Error {
@@ -58,24 +65,40 @@ fn link_failed(path: &ObjectPath, error: io::Error) -> Error {
 ///
 /// That a directory exists says nothing: another process, or an earlier run, may have created it and stopped before
 /// its name was synced. So each is synced once by every process that relies on it.
+///
+/// A failed sync is final: what it covered may be lost although a later one succeeds. So a directory whose sync
+/// failed is not synced again, and nothing in it is reported durable until the store is opened anew.
 #[derive(Debug, Default)]
-pub(super) struct DurableDirectories(Mutex<BTreeSet<PathBuf>>);
+pub(super) struct DurableDirectories {
+    synced: Mutex<BTreeSet<PathBuf>>,
+    failed: Mutex<BTreeSet<PathBuf>>,
+}
+
+fn lock(set: &Mutex<BTreeSet<PathBuf>>) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl DurableDirectories {
-    fn known(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Makes the names in a directory durable.
+    pub(super) fn sync(&self, directory: &dyn Directory, path: &Path) -> io::Result<()> {
+        if lock(&self.failed).contains(path) {
+            return Err(io::Error::other("an earlier sync failed; open the store anew"));
+        }
+        directory.sync_directory(path).inspect_err(|_| {
+            lock(&self.failed).insert(path.to_path_buf());
+        })
     }
 
     /// Creates the missing directories above an object, each made durable in the one above it.
     fn ensure(&self, directory: &dyn Directory, parent: &Path) -> io::Result<()> {
-        if parent.as_os_str().is_empty() || self.known().contains(parent) {
+        if parent.as_os_str().is_empty() || lock(&self.synced).contains(parent) {
             return Ok(());
         }
         let above = parent.parent().unwrap_or(Path::new(""));
         self.ensure(directory, above)?;
         directory.create_directories(parent)?;
-        directory.sync_directory(above)?;
-        self.known().insert(parent.to_path_buf());
+        self.sync(directory, above)?;
+        lock(&self.synced).insert(parent.to_path_buf());
         Ok(())
     }
 }

@@ -67,8 +67,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// `AlreadyExists` when an object of this name is there (perhaps from a lost reply to this very call: compare
-    /// contents before drawing conclusions). `Unavailable`, `Unknown`: the object may or may not be there now, or
-    /// appear later.
+    /// contents before drawing conclusions). `Unavailable`: the object may or may not be there now, or appear later;
+    /// reading tells. `Unknown`: reading does not tell, because the object may be there and not stay (a sync failed).
     ///
     /// # Cancel safety
     ///

@@ -37,12 +37,13 @@ impl SegmentKey {
     ///
     /// # Errors
     ///
-    /// `Invalid` when `start` is behind `end` or `level` is over [`SegmentKey::LEVEL_MAX`].
+    /// `Invalid` when `start` is behind `end`, `end` is the last possible frame, or `level` is over
+    /// [`SegmentKey::LEVEL_MAX`].
     pub fn new(epoch: Epoch, start: FrameNo, end: FrameNo, time: UnixMillis, level: u8) -> Result<Self> {
-        if start > end || level > Self::LEVEL_MAX {
+        if start > end || end == FrameNo::MAX || level > Self::LEVEL_MAX {
             return Err(Error::invalid(
                 format!("segment {start}..={end} of level {level}"),
-                "a segment starts at or before its end and has a level of at most 99",
+                "a segment starts at or before its end, leaves a frame behind it, and has a level of at most 99",
             ));
         }
         Ok(Self { epoch, start, end, time, level })
@@ -158,7 +159,7 @@ mod tests {
     }
 
     fn any_key() -> impl Strategy<Value = SegmentKey> {
-        let number = prop_oneof![1..=20_u64, 1..=u64::MAX];
+        let number = prop_oneof![1..=20_u64, 1..u64::MAX];
         (prop_oneof![0..5_u32, any::<u32>()], number.clone(), number.clone(), number, 0..=99_u8)
             .prop_map(|(epoch, a, b, time, level)| key(epoch, a.min(b), a.max(b), time, level))
     }

@@ -40,13 +40,18 @@ pub struct Located {
 /// `NotFound` for an unknown namespace; `Unreachable` with neighbours and the restorable ranges; `Corrupt`,
 /// `Invalid`, `Unavailable`.
 pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint) -> Result<Located> {
+    let mut hole: Option<RangeInclusive<FrameNo>> = None;
     for attempt in 1..=RELIST_MAX {
         let manifest = manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
         let search = Search { bucket, namespace, manifest: &manifest };
         let found = match point {
             RestorePoint::Latest => Found::Newest(None),
             RestorePoint::Frame(frame) => Found::Commit { frame, after: search.upper_bound(frame).await? },
-            RestorePoint::Time(time) => search.commit_at(time).await?,
+            RestorePoint::Time(time) => match search.commit_at(time).await {
+                // A compaction may have taken a segment away that was listed just now.
+                Err(Error::NotFound { .. }) if attempt < RELIST_MAX => continue,
+                found => found?,
+            },
         };
         let (frame, after, known) = match found {
             Found::Commit { frame, after } => (Some(frame), after, None),
@@ -56,6 +61,12 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
         let timeline = Timeline::load_cover(bucket, namespace, manifest, frame, after).await?;
         if !timeline.still_current(bucket).await? {
             continue;
+        }
+        if let Some(lost) = timeline.lost_manifests() {
+            if attempt < RELIST_MAX {
+                continue;
+            }
+            return Err(lost);
         }
         let newest = timeline.newest().map(|segment| segment.key.end());
         if frame.is_none_or(|frame| newest.is_none_or(|newest| newest < frame))
@@ -80,6 +91,11 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
         }
         return match timeline.cover(frame_no) {
             Ok(_) => Ok(Located { timeline, frame_no }),
+            // A listing may miss what a compaction is just replacing: the same hole in a fresh one is real.
+            Err(missing) if hole.as_ref() != Some(&missing) && attempt < RELIST_MAX => {
+                hole = Some(missing);
+                continue;
+            }
             Err(missing) => Err(explain(bucket, namespace, point, lost(point, missing)).await),
         };
     }

@@ -98,3 +98,18 @@ pub(crate) async fn versions(
         });
     Ok((versions, foreign, missing))
 }
+
+/// Refuses a namespace without a manifest that has segments: its manifests are lost, and a new log must not be begun
+/// among the segments of an old one.
+///
+/// # Errors
+///
+/// `Corrupt` then; `Unavailable`.
+pub(crate) async fn refuse_orphans(bucket: &Bucket, namespace: &Namespace) -> Result<()> {
+    let folder = bucket.layout().segments(namespace);
+    let objects = bucket.list(&folder, None, NEWEST_PAGE).await?;
+    if objects.iter().any(|object| bucket.layout().parse_segment(namespace, &object.path).is_some()) {
+        return Err(Error::corrupt(folder, 0, "a manifest beside the segments", "no manifest"));
+    }
+    Ok(())
+}

@@ -7,13 +7,13 @@
 //! - a segment of an epoch that does not own its end does not count, whatever its name;
 //! - a chain is made by cover: overlaps are allowed, holes are not.
 //!
-//! Not here: the search for a point among very many segments ([`crate::find`]), and what a database looks like at
+//! Not here: the search for a point among very many segments ([`crate::locate`]), and what a database looks like at
 //! a point ([`crate::View`]).
 
 use std::ops::RangeInclusive;
 
 use walkeep_core::manifest::{ManifestVersion, Validity};
-use walkeep_core::{Error, FrameNo, Manifest, Namespace, ObjectPath, Result, SegmentKey, Unreachable};
+use walkeep_core::{Epoch, Error, FrameNo, Manifest, Namespace, ObjectPath, Result, SegmentKey, Unreachable};
 
 use crate::bucket::Bucket;
 use crate::manifests;
@@ -45,6 +45,8 @@ pub struct Timeline {
     /// Segments that an opening under way may yet cut off.
     unconfirmed: Vec<StoredSegment>,
     ignored: Ignored,
+    /// The newest epoch that any listed segment names, whether it counts or not.
+    newest_epoch: Option<Epoch>,
 }
 
 impl Timeline {
@@ -101,6 +103,7 @@ impl Timeline {
             segments: Vec::new(),
             unconfirmed: Vec::new(),
             ignored: Ignored::default(),
+            newest_epoch: None,
         }
     }
 
@@ -109,6 +112,7 @@ impl Timeline {
             self.ignored.foreign += 1;
             return;
         };
+        self.newest_epoch = self.newest_epoch.max(Some(key.epoch()));
         let segment = StoredSegment { key, size };
         match self.manifest.validity(&key) {
             Validity::Valid => self.segments.push(segment),
@@ -163,6 +167,24 @@ impl Timeline {
     /// Whether there are commits that an opening under way may yet cut off.
     pub(crate) fn is_pending(&self) -> bool {
         self.manifest.is_pending() && !self.unconfirmed.is_empty()
+    }
+
+    /// The newest epoch that any listed segment names, whether it counts or not.
+    pub(crate) const fn newest_epoch(&self) -> Option<Epoch> {
+        self.newest_epoch
+    }
+
+    /// The damage, if segments were listed whose epoch no manifest knows: newer manifests existed and are gone. Only
+    /// sure if the manifest is still the newest.
+    pub(crate) fn lost_manifests(&self) -> Option<Error> {
+        (self.ignored.unknown_epoch > 0).then(|| {
+            let object = format!("namespace {}", self.namespace);
+            let newest = self.newest_epoch.unwrap_or_default();
+            let expected = format!("a manifest that knows epoch {newest}, which stored segments name");
+            let found =
+                format!("manifest {} with epoch {}", self.manifest.version(), self.manifest.last().epoch);
+            Error::corrupt(object, 0, expected, found)
+        })
     }
 
     /// What was listed besides.
@@ -265,6 +287,26 @@ impl Timeline {
     #[must_use]
     pub fn durable_frame_no(&self) -> Option<FrameNo> {
         self.restorable().last().map(|range| *range.end())
+    }
+
+    /// The frames that no segment covers although later ones are stored, oldest first.
+    pub(crate) fn holes(&self) -> Vec<RangeInclusive<FrameNo>> {
+        let mut holes = Vec::new();
+        let mut reached: Option<FrameNo> = None;
+        for segment in self.segments.iter().rev() {
+            let key = &segment.key;
+            let base = self.manifest.base(key.end());
+            let first = reached.and_then(FrameNo::next).unwrap_or(FrameNo::FIRST).max(base);
+            if key.start() > first
+                && let Some(last) = key.start().previous()
+            {
+                holes.push(first..=last);
+            }
+            // Past a hole the search goes on, for others above it.
+            reached = reached.max(Some(key.end()));
+        }
+        holes.extend(self.missing_newest());
+        holes
     }
 
     /// An error for a restore point that this (complete) timeline cannot serve.

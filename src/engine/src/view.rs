@@ -102,15 +102,15 @@ impl View {
         let opening = chain.into_iter().map(|stored: StoredSegment| async move {
             OpenSegment::open(bucket, timeline.namespace(), stored, log_id).await
         });
-        let mut segments: Vec<OpenSegment> =
-            stream::iter(opening).buffered(OPEN_CONCURRENCY).try_collect().await?;
         let mut kept = 0;
-        for segment in &mut segments {
+        let opened = stream::iter(opening).buffered(OPEN_CONCURRENCY).map_ok(|mut segment| {
             kept += segment.whole_len();
             if kept > WHOLE_OBJECTS_MAX {
                 segment.drop_whole();
             }
-        }
+            segment
+        });
+        let segments: Vec<OpenSegment> = opened.try_collect().await?;
         let Some(newest) = segments.first() else {
             return Err(Error::not_found(format!("a segment of frame {frame_no}")));
         };

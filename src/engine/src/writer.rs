@@ -27,6 +27,9 @@ use crate::timeline::{Timeline, no_namespace};
 
 /// How often a step whose outcome is unknown is repeated, and how long to wait before.
 const ATTEMPTS: u32 = 5;
+/// Where a segment's header holds its identity (`docs/format.md`, 2.1).
+const HEADER_SEGMENT_ID_OFFSET: u64 = 32;
+
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// The handles that writing needs.
@@ -93,6 +96,10 @@ impl Writer {
             return Err(fenced(namespace, epoch, timeline.manifest()));
         }
         check_whole(&timeline)?;
+        if timeline.newest_epoch().is_some_and(|newest| newest >= epoch) {
+            // Nobody can have written in the epoch that was claimed just now.
+            return Err(lost_manifests(&timeline, epoch));
+        }
         // From here on the frame is fixed: a create whose outcome is unknown may still land, and a later listing
         // might see more.
         let tip = timeline.newest().copied();
@@ -218,7 +225,15 @@ impl Writer {
         if found == segment.summary.footer {
             return Ok(());
         }
-        Err(Error::AlreadyExists { what: format!("{path} with other content") })
+        // Nobody else may write in our epoch.
+        let expected = format!("segment {}", segment.summary.footer.header.segment_id);
+        let found = format!("segment {}, stored in our epoch by somebody else", found.header.segment_id);
+        Err(Error::corrupt(path, HEADER_SEGMENT_ID_OFFSET, expected, found))
+    }
+
+    /// The segment is stored; whether it counts could not be found out.
+    fn unknown_ownership(&self, error: &Error) -> Error {
+        Error::Unknown { what: format!("whether another writer has taken over {}: {error}", self.namespace) }
     }
 
     /// After a segment is stored: has nobody claimed the next epoch? One cheap request when nobody has.
@@ -236,15 +251,12 @@ impl Writer {
                 Err(Error::Unavailable { .. }) if attempt < ATTEMPTS => {
                     tokio::time::sleep(BACK_OFF * 2_u32.pow(attempt)).await;
                 }
-                Err(error @ Error::Unavailable { .. }) => {
-                    let what = format!("whether another writer has taken over {}: {error}", self.namespace);
-                    return Err(Error::Unknown { what });
-                }
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.unknown_ownership(&error)),
                 Ok(_) => break,
             }
         }
-        let newest = reread(&self.bucket, &self.namespace).await?;
+        let newest = reread(&self.bucket, &self.namespace).await;
+        let newest = newest.map_err(|error| self.unknown_ownership(&error))?;
         if newest.log_id() == self.manifest.log_id() && newest.is_last(self.nonce) && !newest.is_pending() {
             self.manifest = newest;
             return Ok(());
@@ -264,7 +276,10 @@ async fn claim(
         let nonce = Nonce::random(random)?;
         let claimed = match manifests::newest(bucket, namespace).await? {
             Some(newest) => newest.claim(nonce, page_size)?,
-            None => Manifest::create(LogId::random(random)?, HashSeed::random(random)?, page_size, nonce),
+            None => {
+                manifests::refuse_orphans(bucket, namespace).await?;
+                Manifest::create(LogId::random(random)?, HashSeed::random(random)?, page_size, nonce)
+            }
         };
         match manifests::create(bucket, namespace, &claimed).await {
             Ok(()) => return Ok((claimed, nonce)),
@@ -285,9 +300,10 @@ async fn claim(
     Err(Error::Unavailable { what, source: None })
 }
 
-/// Whether a create may have been carried out although it returned this error.
+/// Whether a create may have been carried out although it returned this error, and reading tells. `Unknown` is not
+/// among them: an object whose durability is in doubt (its sync failed) can be read all the same.
 const fn may_have_happened(error: &Error) -> bool {
-    matches!(error, Error::AlreadyExists { .. } | Error::Unavailable { .. } | Error::Unknown { .. })
+    matches!(error, Error::AlreadyExists { .. } | Error::Unavailable { .. })
 }
 
 async fn reread(bucket: &Bucket, namespace: &Namespace) -> Result<Manifest> {
@@ -313,6 +329,15 @@ fn check_whole(timeline: &Timeline) -> Result<()> {
         let expected = format!("segments of frames {} to {}", missing.start(), missing.end());
         Err(Error::corrupt(object, 0, expected, "none"))
     })
+}
+
+/// Segments name an epoch that is only now being claimed: newer manifests existed and are gone. Going on would make
+/// those segments count again.
+fn lost_manifests(timeline: &Timeline, claimed: Epoch) -> Error {
+    let object = format!("namespace {}", timeline.namespace());
+    let newest = timeline.newest_epoch().unwrap_or_default();
+    let expected = format!("no segment of epoch {claimed} or later, which is only now claimed");
+    Error::corrupt(object, 0, expected, format!("one of epoch {newest}: newer manifests are lost"))
 }
 
 fn fenced(namespace: &Namespace, ours: Epoch, newest: &Manifest) -> Error {

@@ -10,6 +10,9 @@ use crate::view::View;
 /// Images that one request may bring at most, in bytes: what a restore holds for each request under way.
 pub(super) const FETCH_RAW_MAX: usize = 4 << 20;
 
+/// Bytes that one request may bring at most, those between wanted blocks included.
+const FETCH_STORED_MAX: u64 = 4 << 20;
+
 /// Bytes between two wanted blocks that are fetched with them rather than asked around.
 const GAP_MAX: u64 = 128 << 10;
 
@@ -81,7 +84,9 @@ impl RestorePlan {
             let raw_len = block.raw_len(view.page_size());
             match &mut current {
                 Some((fetch, raw))
-                    if block.offset - fetch.bytes.end <= GAP_MAX && *raw + raw_len <= FETCH_RAW_MAX =>
+                    if block.offset - fetch.bytes.end <= GAP_MAX
+                        && *raw + raw_len <= FETCH_RAW_MAX
+                        && block.end() - fetch.bytes.start <= FETCH_STORED_MAX =>
                 {
                     fetch.bytes.end = block.end();
                     fetch.blocks.push(at);

@@ -57,6 +57,8 @@ pub async fn verify(bucket: &Bucket, namespace: &Namespace, deep: bool) -> Resul
     check_manifests(bucket, namespace, &mut report).await?;
     let timeline = match Timeline::load(bucket, namespace).await {
         Ok(timeline) => timeline,
+        // All manifests are gone; that is noted already.
+        Err(Error::NotFound { .. }) if !report.problems.is_empty() => return Ok(report),
         Err(error) => {
             report.note(error)?;
             return Ok(report);
@@ -142,6 +144,9 @@ impl Report {
 async fn check_manifests(bucket: &Bucket, namespace: &Namespace, report: &mut Report) -> Result<()> {
     let (versions, foreign, missing) = manifests::versions(bucket, namespace).await?;
     report.foreign_manifests = foreign;
+    if versions.is_empty() {
+        manifests::refuse_orphans(bucket, namespace).await.or_else(|error| report.note(error))?;
+    }
     if let Some(missing) = missing {
         report.note(missing)?;
     }
@@ -154,21 +159,21 @@ async fn check_manifests(bucket: &Bucket, namespace: &Namespace, report: &mut Re
     Ok(())
 }
 
-/// Notes the frames that no segment covers, for every segment that cannot be reached because of them.
+/// Notes the frames that no segment covers, and segments that say that newer manifests existed.
 fn check_cover(timeline: &Timeline, report: &mut Report) {
-    let mut noted = Vec::new();
-    for segment in timeline.segments() {
-        if let Err(missing) = timeline.cover(segment.key.end())
-            && !noted.contains(&missing)
-        {
-            noted.push(missing);
-        }
-    }
-    noted.extend(timeline.missing_newest());
-    for missing in noted {
+    for missing in timeline.holes() {
         let wanted = format!("frame {}", missing.end());
         let lost = timeline.unreachable(wanted, "no stored segment covers some of its frames");
         report.problems.push(walkeep_core::Unreachable { missing: Some(missing), ..lost }.into());
+    }
+    report.problems.extend(timeline.lost_manifests());
+    let raw = timeline.segments().iter().filter(|segment| segment.key.level() == 0);
+    for (newer, older) in raw.clone().zip(raw.skip(1)) {
+        if older.key.end() >= newer.key.start() {
+            let object = format!("namespace {}", timeline.namespace());
+            let expected = format!("segment {} to begin behind segment {}", newer.key, older.key);
+            report.problems.push(Error::corrupt(object, 0, expected, "two that hold the same frames"));
+        }
     }
 }
 
