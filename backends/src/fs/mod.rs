@@ -237,6 +237,24 @@ mod tests {
         assert_eq!(listed.len(), 1);
     }
 
+    /// A page that is shorter than its limit says that there is no more.
+    #[tokio::test]
+    async fn names_that_are_no_keys_do_not_shorten_a_page() {
+        let (root, fs) = backend();
+        for name in ["a/1", "a/2", "a/3"] {
+            fs.put_new(None, &ObjectPath::new(name).unwrap(), Body::from(b"x".to_vec())).await.unwrap();
+        }
+        let folder = OsDirectory::open(&root.path().join("a")).unwrap();
+        for foreign in ["0\\x", "0\u{1}", ".0"] {
+            folder.create_new(Path::new(foreign)).unwrap();
+        }
+        let prefix = ObjectPath::new("a").unwrap();
+        for limit in 1..=3 {
+            let listed = fs.list(None, &prefix, None, limit).count().await;
+            assert_eq!(listed, limit);
+        }
+    }
+
     #[tokio::test]
     async fn a_put_leaves_nothing_but_the_object() {
         let (root, fs) = backend();

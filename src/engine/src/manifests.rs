@@ -4,7 +4,7 @@
 //! used in its place.
 
 use walkeep_core::manifest::{ManifestVersion, codec};
-use walkeep_core::{Body, ByteRange, Error, Manifest, Namespace, Result};
+use walkeep_core::{Body, ByteRange, Epoch, Error, Manifest, Namespace, Result};
 
 use crate::bucket::Bucket;
 
@@ -99,17 +99,46 @@ pub(crate) async fn versions(
     Ok((versions, foreign, missing))
 }
 
-/// Refuses a namespace without a manifest that has segments: its manifests are lost, and a new log must not be begun
-/// among the segments of an old one.
+/// The newest epoch that any stored segment names: the first name of the listing.
 ///
 /// # Errors
 ///
-/// `Corrupt` then; `Unavailable`.
-pub(crate) async fn refuse_orphans(bucket: &Bucket, namespace: &Namespace) -> Result<()> {
+/// `Unavailable`.
+pub(crate) async fn newest_segment_epoch(bucket: &Bucket, namespace: &Namespace) -> Result<Option<Epoch>> {
     let folder = bucket.layout().segments(namespace);
-    let objects = bucket.list(&folder, None, NEWEST_PAGE).await?;
-    if objects.iter().any(|object| bucket.layout().parse_segment(namespace, &object.path).is_some()) {
-        return Err(Error::corrupt(folder, 0, "a manifest beside the segments", "no manifest"));
+    let mut after = None;
+    loop {
+        let page = bucket.list(&folder, after.as_ref(), NEWEST_PAGE).await?;
+        let newest = page.iter().find_map(|object| bucket.layout().parse_segment(namespace, &object.path));
+        if newest.is_some() || page.len() < NEWEST_PAGE {
+            return Ok(newest.map(|key| key.epoch()));
+        }
+        after = page.into_iter().last().map(|object| object.path);
     }
-    Ok(())
+}
+
+/// Refuses a namespace whose segments tell of manifests that are lost: none is there, or segments name an epoch that
+/// the newest does not know. Going on would begin a log among the segments of an old one, or make those count again.
+///
+/// `segments` must have been listed before `newest` was read: so an opening that is under way is not taken for a loss.
+///
+/// # Errors
+///
+/// `Corrupt` then.
+pub(crate) fn refuse_lost(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    segments: Option<Epoch>,
+    newest: Option<&Manifest>,
+) -> Result<()> {
+    let Some(named) = segments.filter(|epoch| newest.is_none_or(|newest| newest.last().epoch < *epoch))
+    else {
+        return Ok(());
+    };
+    let found = newest.map_or_else(
+        || "no manifest".to_string(),
+        |newest| format!("manifest {} with epoch {}", newest.version(), newest.last().epoch),
+    );
+    let expected = format!("a manifest that knows epoch {named}, which stored segments name");
+    Err(Error::corrupt(bucket.layout().manifests(namespace), 0, expected, found))
 }

@@ -169,11 +169,6 @@ impl Timeline {
         self.manifest.is_pending() && !self.unconfirmed.is_empty()
     }
 
-    /// The newest epoch that any listed segment names, whether it counts or not.
-    pub(crate) const fn newest_epoch(&self) -> Option<Epoch> {
-        self.newest_epoch
-    }
-
     /// The damage, if segments were listed whose epoch no manifest knows: newer manifests existed and are gone. Only
     /// sure if the manifest is still the newest.
     pub(crate) fn lost_manifests(&self) -> Option<Error> {

@@ -96,10 +96,6 @@ impl Writer {
             return Err(fenced(namespace, epoch, timeline.manifest()));
         }
         check_whole(&timeline)?;
-        if timeline.newest_epoch().is_some_and(|newest| newest >= epoch) {
-            // Nobody can have written in the epoch that was claimed just now.
-            return Err(lost_manifests(&timeline, epoch));
-        }
         // From here on the frame is fixed: a create whose outcome is unknown may still land, and a later listing
         // might see more.
         let tip = timeline.newest().copied();
@@ -274,12 +270,12 @@ async fn claim(
 ) -> Result<(Manifest, Nonce)> {
     for attempt in 1..=ATTEMPTS {
         let nonce = Nonce::random(random)?;
-        let claimed = match manifests::newest(bucket, namespace).await? {
+        let segments = manifests::newest_segment_epoch(bucket, namespace).await?;
+        let newest = manifests::newest(bucket, namespace).await?;
+        manifests::refuse_lost(bucket, namespace, segments, newest.as_ref())?;
+        let claimed = match newest {
             Some(newest) => newest.claim(nonce, page_size)?,
-            None => {
-                manifests::refuse_orphans(bucket, namespace).await?;
-                Manifest::create(LogId::random(random)?, HashSeed::random(random)?, page_size, nonce)
-            }
+            None => Manifest::create(LogId::random(random)?, HashSeed::random(random)?, page_size, nonce),
         };
         match manifests::create(bucket, namespace, &claimed).await {
             Ok(()) => return Ok((claimed, nonce)),
@@ -329,15 +325,6 @@ fn check_whole(timeline: &Timeline) -> Result<()> {
         let expected = format!("segments of frames {} to {}", missing.start(), missing.end());
         Err(Error::corrupt(object, 0, expected, "none"))
     })
-}
-
-/// Segments name an epoch that is only now being claimed: newer manifests existed and are gone. Going on would make
-/// those segments count again.
-fn lost_manifests(timeline: &Timeline, claimed: Epoch) -> Error {
-    let object = format!("namespace {}", timeline.namespace());
-    let newest = timeline.newest_epoch().unwrap_or_default();
-    let expected = format!("no segment of epoch {claimed} or later, which is only now claimed");
-    Error::corrupt(object, 0, expected, format!("one of epoch {newest}: newer manifests are lost"))
 }
 
 fn fenced(namespace: &Namespace, ours: Epoch, newest: &Manifest) -> Error {

@@ -145,7 +145,8 @@ async fn check_manifests(bucket: &Bucket, namespace: &Namespace, report: &mut Re
     let (versions, foreign, missing) = manifests::versions(bucket, namespace).await?;
     report.foreign_manifests = foreign;
     if versions.is_empty() {
-        manifests::refuse_orphans(bucket, namespace).await.or_else(|error| report.note(error))?;
+        let segments = manifests::newest_segment_epoch(bucket, namespace).await?;
+        manifests::refuse_lost(bucket, namespace, segments, None).or_else(|error| report.note(error))?;
     }
     if let Some(missing) = missing {
         report.note(missing)?;
