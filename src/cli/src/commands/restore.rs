@@ -8,7 +8,7 @@ use serde::Serialize;
 use walkeep::backends::os::{OsDirectory, SystemRandom};
 use walkeep::core::{Namespace, StateChecksum, UnixMillis};
 use walkeep::restore::{FileTarget, RestoreOptions, RestorePlan, Restored};
-use walkeep::{RestorePoint, View};
+use walkeep::{Error, RestorePoint, View};
 use walkeep_sqlite::IntegrityCheck;
 
 use super::only_namespace;
@@ -54,6 +54,9 @@ struct PlanDocument<'a> {
     gaps: [u64; 0],
 }
 
+/// How often a restore begins again when objects vanish under it.
+const ATTEMPTS: u32 = 3;
+
 /// A finished restore, before it is reported.
 struct Done {
     store: Store,
@@ -86,6 +89,15 @@ pub(super) async fn write_quietly(args: &RestoreArgs, output: &Path) -> anyhow::
     write(args, output).await.map(drop)
 }
 
+async fn write_pages(view: &View, target: &mut FileTarget) -> Result<Restored, Error> {
+    let plan = RestorePlan::new(view);
+    let options = RestoreOptions::default();
+    let written = view.write_to(&plan, target, &options);
+    let page_bytes = view.page_size().bytes_u64();
+    let total = plan.pages_written * page_bytes;
+    with_bar("restoring", total, page_bytes, Arc::clone(&options.progress), written).await
+}
+
 async fn open(args: &RestoreArgs) -> anyhow::Result<(Store, View)> {
     let store = args.from.store.store.open()?;
     let namespace = only_namespace(&store.bucket, args.from.namespace.as_ref()).await?;
@@ -99,15 +111,22 @@ async fn open(args: &RestoreArgs) -> anyhow::Result<(Store, View)> {
 }
 
 async fn write(args: &RestoreArgs, output: &Path) -> anyhow::Result<Done> {
-    // An occupied name is refused before anything is fetched.
-    let mut target = Target::new(output, args.force)?;
-    let (store, view) = open(args).await?;
-    let plan = RestorePlan::new(&view);
-    let options = RestoreOptions::default();
-    let written = view.write_to(&plan, &mut target.file, &options);
-    let page_bytes = view.page_size().bytes_u64();
-    let total = plan.pages_written * page_bytes;
-    let restored = with_bar("restoring", total, page_bytes, Arc::clone(&options.progress), written).await?;
+    let mut attempt = 0;
+    let (target, store, view, restored) = loop {
+        attempt += 1;
+        // An occupied name is refused before anything is fetched.
+        let mut target = Target::new(output, args.force)?;
+        let (store, view) = open(args).await?;
+        match write_pages(&view, &mut target.file).await {
+            Ok(restored) => break (target, store, view, restored),
+            // An object that was listed is gone: a compaction may have put another in its place.
+            Err(Error::NotFound { .. }) if attempt < ATTEMPTS => {}
+            Err(Error::NotFound { what }) => {
+                return Err(Error::corrupt(what, 0, "an object that is listed", "no object").into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
     let hidden = target.parent.join(target.file.hidden_name());
     let findings = walkeep_sqlite::check(&hidden, args.integrity_check.into())?;
     if !findings.is_empty() {

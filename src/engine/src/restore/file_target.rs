@@ -2,7 +2,8 @@
 //!
 //! Invariants: what stood under the file's name is untouched until [`FileTarget::publish`]; before it everything
 //! is in a hidden file beside it, which is removed when the target is dropped. A leftover write-ahead log of an
-//! older database never meets the new file: it is removed first.
+//! older database never meets the new file: it is removed first. If the very last step of replacing a file fails, the old
+//! file is therefore still there, but may lack commits that were in its log alone.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
