@@ -30,6 +30,7 @@ mod clock;
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod either;
 mod epoch;
 mod error;
 pub mod files;
@@ -52,6 +53,7 @@ pub use backend::{Backend, ByteRange, ObjectMeta};
 pub use body::{Body, BodySource};
 pub use clock::Clock;
 pub use commit::{Commit, CommitKind};
+pub use either::Either;
 pub use epoch::Epoch;
 pub use error::{Corruption, Error, Neighbour, Result, Unreachable};
 pub use files::{Directory, File};
