@@ -2,11 +2,14 @@
 //!
 //! - [`fs`] (feature `fs`): a local directory;
 //! - [`memory`]: a map, for tests and caches;
+//! - [`faulty`] (feature `faulty`): fails and lies on purpose over any other, for tests;
 //! - [`metered`]: counts the requests and bytes of any other.
 //!
 //! [`os`] (feature `os`) is the machine itself behind the handles of `walkeep-core`: files, clock, randomness. It
 //! is the only place in Walkeep that calls the operating system for them.
 
+#[cfg(feature = "faulty")]
+pub mod faulty;
 #[cfg(feature = "fs")]
 pub mod fs;
 pub mod memory;
@@ -14,6 +17,8 @@ pub mod metered;
 #[cfg(feature = "os")]
 pub mod os;
 
+#[cfg(feature = "faulty")]
+pub use faulty::Faulty;
 #[cfg(feature = "fs")]
 pub use fs::Fs;
 pub use memory::Memory;
