@@ -1,15 +1,16 @@
 //! What version 1 wrote is read for ever, and written the same.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use walkeep::backends::fs::{Fs, FsConfig};
 use walkeep::core::manifest::{ManifestVersion, codec};
 use walkeep::core::segment::{BlockDecoder, Codec, Compression, Footer, SegmentIndex, SegmentWriter};
-use walkeep::core::{FrameNo, HashSeed, Result};
-use walkeep::restore::{DatabaseShape, PageSink, RestoreOptions, RestorePlan, RestoreTarget};
+use walkeep::core::{FrameNo, HashSeed};
+use walkeep::restore::{RestoreOptions, RestorePlan};
 use walkeep::verify::verify;
 use walkeep::{Bucket, DATABASE_BYTES_MAX, RestorePoint, View};
+use walkeep_tests::memory_target::MemoryTarget;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/v1")
@@ -31,31 +32,6 @@ fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-#[derive(Debug, Default)]
-struct Buffer(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared(Mutex<Vec<u8>>);
-
-impl PageSink for Shared {
-    fn write(&self, offset: u64, pages: &[u8]) -> Result<()> {
-        let start = usize::try_from(offset).unwrap();
-        self.0.lock().unwrap()[start..start + pages.len()].copy_from_slice(pages);
-        Ok(())
-    }
-}
-
-impl RestoreTarget for Buffer {
-    fn begin(&mut self, shape: DatabaseShape) -> Result<Arc<dyn PageSink>> {
-        *self.0.0.lock().unwrap() = vec![0; usize::try_from(shape.file_bytes()).unwrap()];
-        Ok(Arc::clone(&self.0) as Arc<dyn PageSink>)
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn every_commit_restores_to_its_state() {
     let states = files("states");
@@ -65,11 +41,11 @@ async fn every_commit_restores_to_its_state() {
         let (bucket, namespace) = (bucket(), "fixture".parse().unwrap());
         let point = RestorePoint::Frame(frame);
         let view = View::open(&bucket, &namespace, point, DATABASE_BYTES_MAX).await.unwrap();
-        let mut buffer = Buffer::default();
+        let mut target = MemoryTarget::default();
         let plan = RestorePlan::new(&view);
-        let restored = view.write_to(&plan, &mut buffer, &RestoreOptions::default()).await.unwrap();
+        let restored = view.write_to(&plan, &mut target, &RestoreOptions::default()).await.unwrap();
         assert!(restored.verified);
-        assert!(*buffer.0.0.lock().unwrap() == expected, "frame {frame} differs");
+        assert!(target.file() == expected, "frame {frame} differs");
     }
 }
 
