@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use walkeep_core::{LogId, Namespace, NativeLayout, ObjectPath, SegmentKey};
 use walkeep_core::{Layout, libsql};
+use walkeep_core::{LogId, Namespace, NativeLayout, ObjectPath, SegmentKey};
 
 fuzz_target!(|text: &str| {
     if let Ok(key) = text.parse::<SegmentKey>() {
