@@ -25,10 +25,9 @@ use rusqlite::{Connection, OpenFlags};
 use walkeep::core::{Error, PageCount, PageNo, PageSize, Result};
 
 use crate::database_header::{DatabaseHeader, HEADER_LEN};
-use crate::descriptors;
 use crate::locks::{SharedLock, is_live};
 use crate::wal::{Wal, read_at};
-use crate::wal_index::WalIndexHeader;
+use crate::{descriptors, live_log};
 
 /// How often opening is repeated when the database changes its way of keeping a journal meanwhile.
 const ATTEMPTS: u32 = 10;
@@ -100,7 +99,7 @@ impl Source {
                 begin(path, wal_mode, &waiting)?
             };
             if let Some(hold) = hold
-                && let Some(source) = Self::held(path, file, hold, wal_mode, at_rest)?
+                && let Some(source) = Self::held(path, file, hold, wal_mode, at_rest, &waiting)?
             {
                 return Ok(source);
             }
@@ -122,7 +121,14 @@ impl Source {
     }
 
     /// Looks at the database now that it is held; `None` when it is not any more what it was before.
-    fn held(path: &Path, file: Arc<File>, hold: Hold, wal_mode: bool, at_rest: bool) -> Result<Option<Self>> {
+    fn held(
+        path: &Path,
+        file: Arc<File>,
+        hold: Hold,
+        wal_mode: bool,
+        at_rest: bool,
+        waiting: &Waiting,
+    ) -> Result<Option<Self>> {
         let failed = |error: io::Error| Error::io(format!("read {}", path.display()), error);
         let header = header_of(path, &file)?;
         let current = descriptors::open(path).map_err(failed)?;
@@ -136,7 +142,11 @@ impl Source {
             return Err(hot_journal(path));
         }
         let page_size = header.map_or(PageSize::DEFAULT, |header| header.page_size);
-        let wal = if wal_mode { scan_wal(path, page_size, at_rest).map_err(failed)? } else { None };
+        let wal = if wal_mode { scan_wal(path, page_size, at_rest, waiting)? } else { Some(None) };
+        let Some(wal) = wal else {
+            waiting.pause();
+            return Ok(None);
+        };
         let in_file = file.metadata().map_err(failed)?.len() / page_size.bytes_u64();
         let in_file = u32::try_from(in_file).map_err(|_| {
             Error::invalid(path.display().to_string(), "it has more pages than SQLite can number")
@@ -221,23 +231,26 @@ fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(|error| Error::io(format!("look for {}", path.display()), error))
 }
 
-/// The committed log, up to what live connections hold to be committed.
-fn scan_wal(path: &Path, page_size: PageSize, at_rest: bool) -> io::Result<Option<Wal>> {
-    let Some(file) = descriptors::open(&beside(path, "-wal"))? else {
-        return Ok(None);
-    };
-    let live = match descriptors::open(&beside(path, "-shm"))? {
-        Some(shm) if !at_rest && is_live(&shm)? => WalIndexHeader::read(&shm)?,
-        _ => None,
-    };
-    let wal = Wal::scan(Arc::clone(&file), page_size, live.map_or(u64::MAX, |live| live.frames))?;
-    match live {
-        // The live connections have begun a new round of the log whose header is not written yet: no frame counts.
-        Some(live) if wal.salts().is_some_and(|salts| salts != live.salts) => {
-            Ok(Some(Wal::scan(file, page_size, 0)?))
-        }
-        _ => Ok(Some(wal)),
+/// The committed log, up to what live connections hold to be committed; the outer `None` when that cannot be said
+/// now, the inner one when there is no log.
+fn scan_wal(
+    path: &Path,
+    page_size: PageSize,
+    at_rest: bool,
+    waiting: &Waiting,
+) -> Result<Option<Option<Wal>>> {
+    let log = beside(path, "-wal");
+    let failed = |error: io::Error| Error::io(format!("read {}", log.display()), error);
+    if !at_rest
+        && let Some(shm) = descriptors::open(&beside(path, "-shm")).map_err(failed)?
+        && is_live(&shm).map_err(failed)?
+    {
+        return Ok(live_log::read(&log, &shm, page_size, || waiting.pause())?.map(Some));
     }
+    let Some(file) = descriptors::open(&log).map_err(failed)? else {
+        return Ok(Some(None));
+    };
+    Ok(Some(Some(Wal::scan(file, page_size, u64::MAX).map_err(failed)?)))
 }
 
 /// Begins a read transaction; `None` when the side files came or went meanwhile: look again.
