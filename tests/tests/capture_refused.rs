@@ -73,3 +73,26 @@ fn a_log_in_use_whose_header_is_damaged_or_gone_is_refused() {
     file.set_len(len - 1).unwrap();
     refused(&scene, DAMAGED).says(&["app.db-wal", &format!("offset {}", len - FRAME)]);
 }
+
+#[test]
+fn an_empty_file_beside_a_log_is_refused_and_the_log_stays() {
+    let (scene, mut app) = live();
+    app.run(&insert(10));
+    app.kill();
+    let _ = fs::remove_file(beside(&scene.db(), "-shm"));
+    fs::write(scene.db(), b"").unwrap();
+    refused(&scene, 1).says(&["empty", "app.db-wal", "truncated"]);
+    fs::rename(beside(&scene.db(), "-wal"), beside(&scene.db(), "-journal")).unwrap();
+    refused(&scene, 1).says(&["empty", "app.db-journal", "truncated"]);
+}
+
+#[test]
+fn an_empty_file_with_a_first_transaction_open_is_an_empty_database() {
+    let scene = Scene::new();
+    let mut app = scene.app();
+    app.run("BEGIN IMMEDIATE; CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB)");
+    let frame = scene.capture();
+    assert!(scene.walkeep.restored("app", frame).is_empty());
+    app.run("COMMIT");
+    scene.capture_is_exact();
+}

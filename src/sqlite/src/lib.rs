@@ -10,6 +10,7 @@ pub mod capture;
 pub mod check;
 mod database_header;
 mod descriptors;
+mod hold;
 mod live_log;
 mod locks;
 mod source;
