@@ -9,7 +9,7 @@ use std::path::Path;
 
 use walkeep_tests::capture_scene::{Scene, insert, live};
 use walkeep_tests::command::Ran;
-use walkeep_tests::database::beside;
+use walkeep_tests::database::{assert_same, beside, sql};
 use walkeep_tests::footprint::footprint;
 
 /// The header of a log, and a frame of it with 4 KiB pages.
@@ -95,4 +95,42 @@ fn an_empty_file_with_a_first_transaction_open_is_an_empty_database() {
     assert!(scene.walkeep.restored("app", frame).is_empty());
     app.run("COMMIT");
     scene.capture_is_exact();
+}
+
+#[test]
+fn a_log_that_sqlite_would_use_but_the_header_denies_is_refused() {
+    for with_shm in [true, false] {
+        let (scene, mut app) = live();
+        app.run(&insert(10));
+        app.kill();
+        if !with_shm {
+            fs::remove_file(beside(&scene.db(), "-shm")).unwrap();
+        }
+        let file = fs::OpenOptions::new().write(true).open(scene.db()).unwrap();
+        file.write_all_at(&[1, 1], 18).unwrap();
+        refused(&scene, 1).says(&["app.db-wal", "has commits"]);
+        file.write_all_at(&[2, 2], 18).unwrap();
+        scene.capture_is_exact();
+    }
+}
+
+#[test]
+fn a_log_at_rest_with_pages_of_another_size_is_refused() {
+    for with_shm in [true, false] {
+        let (scene, mut app) = live();
+        app.run(&insert(10));
+        app.kill();
+        if !with_shm {
+            fs::remove_file(beside(&scene.db(), "-shm")).unwrap();
+        }
+        let other = scene.path("other.db");
+        sql(&other, "PRAGMA page_size = 512; PRAGMA journal_mode = wal; CREATE TABLE t (a, b)");
+        fs::copy(other, scene.db()).unwrap();
+        refused(&scene, 1).says(&["app.db-wal", "pages of 4096 bytes", "pages of 512"]);
+        // Without a commit in it, SQLite would not use it either.
+        let wal = fs::OpenOptions::new().write(true).open(beside(&scene.db(), "-wal")).unwrap();
+        wal.set_len(HEADER + FRAME - 1).unwrap();
+        let frame = scene.capture();
+        assert_same(&scene.walkeep.restored("app", frame), &fs::read(scene.db()).unwrap(), "the database");
+    }
 }

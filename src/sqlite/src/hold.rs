@@ -22,6 +22,7 @@ use walkeep::core::{Error, Result};
 use crate::database_header::{DatabaseHeader, HEADER_LEN};
 use crate::descriptors;
 use crate::locks::{SharedLock, is_live};
+use crate::wal::{Wal, read_at};
 
 /// How long to stand still before a database with a `-shm` of nobody is read. Times of files are those of the last
 /// clock tick (at most 10 ms): a change after the pause gives a time that differs from the one before.
@@ -103,7 +104,10 @@ pub(crate) fn take(path: &Path) -> Result<Attempt<Held>> {
             Ok(Hold::Empty(lock))
         }
         Some(header) if header.wal_mode => hold_wal(path, lock)?,
-        Some(_) => begin(path, false)?.map(Hold::Transaction),
+        Some(_) => {
+            refuse_log_in_rollback_mode(path)?;
+            begin(path, false)?.map(Hold::Transaction)
+        }
     };
     if replaced()? {
         return again();
@@ -135,6 +139,26 @@ fn refuse_logs_of_an_empty_file(path: &Path, lock: &SharedLock) -> Result<()> {
         return Err(refused("-journal"));
     }
     Ok(())
+}
+
+/// SQLite uses a log with commits whatever the header of the database says.
+fn refuse_log_in_rollback_mode(path: &Path) -> Result<()> {
+    let log = beside(path, "-wal");
+    let failed = |error: io::Error| Error::io(format!("read {}", log.display()), error);
+    let Some(file) = descriptors::open(&log).map_err(failed)? else {
+        return Ok(());
+    };
+    if Wal::committed_page_size(file).map_err(failed)?.is_none() {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        format!("capturing {}", path.display()),
+        format!(
+            "its header says that it keeps no write-ahead log, but {} has commits, which SQLite would use: one of \
+             the two was replaced. Put the right one in its place, or move the log away if it is a leftover",
+            log.display()
+        ),
+    ))
 }
 
 fn hold_wal(path: &Path, lock: SharedLock) -> Result<Attempt<Hold>> {
@@ -189,8 +213,8 @@ impl Hold {
 
 fn header_of(path: &Path, file: &File) -> Result<Option<DatabaseHeader>> {
     let mut bytes = [0; HEADER_LEN];
-    let len = crate::wal::read_at(file, 0, &mut bytes)
-        .map_err(|error| Error::io(format!("read {}", path.display()), error))?;
+    let len =
+        read_at(file, 0, &mut bytes).map_err(|error| Error::io(format!("read {}", path.display()), error))?;
     DatabaseHeader::parse(path, bytes.get(..len).unwrap_or_default())
 }
 

@@ -179,6 +179,7 @@ fn scan_wal(
     waiting: &Waiting,
 ) -> Result<Attempt<Option<Wal>>> {
     let log = beside(path, "-wal");
+    let failed = |error: io::Error| Error::io(format!("read {}", log.display()), error);
     match hold {
         Hold::Transaction(_) | Hold::Empty(_) => Ok(Ok(None)),
         Hold::Live(_, shm) => {
@@ -188,11 +189,25 @@ fn scan_wal(
                 .ok_or_else(|| hold::locked(path, "its connections are about to recover its log")))
         }
         Hold::AtRest(_) | Hold::Stale(..) => {
-            let failed = |error: io::Error| Error::io(format!("read {}", log.display()), error);
             let Some(file) = descriptors::open(&log).map_err(failed)? else {
                 return Ok(Ok(None));
             };
-            Ok(Ok(Some(Wal::scan(file, page_size, u64::MAX).map_err(failed)?)))
+            let wal = Wal::scan(Arc::clone(&file), page_size, u64::MAX).map_err(failed)?;
+            if wal.salts().is_none()
+                && let Some(other) = Wal::committed_page_size(file).map_err(failed)?
+            {
+                let (other, own) = (other.bytes(), page_size.bytes());
+                return Err(Error::invalid(
+                    format!("capturing {}", path.display()),
+                    format!(
+                        "its log {} has commits in pages of {other} bytes, the database has pages of {own}: SQLite \
+                         would use the log. They do not belong together: put the right one in its place, or move \
+                         the log away if it is a leftover",
+                        log.display()
+                    ),
+                ));
+            }
+            Ok(Ok(Some(wal)))
         }
     }
 }

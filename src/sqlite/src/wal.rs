@@ -111,6 +111,22 @@ impl Wal {
         Ok(wal)
     }
 
+    /// Whether a log has a commit, in pages of whatever size its header says; if so, that size.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn committed_page_size(file: Arc<File>) -> io::Result<Option<PageSize>> {
+        let mut header = [0; HEADER_LEN];
+        let len = read_at(&file, 0, &mut header)?;
+        let header = header.get(..len).filter(|bytes| bytes.len() == HEADER_LEN).and_then(Header::parse);
+        let Some(header) = header else {
+            return Ok(None);
+        };
+        let wal = Self::scan(file, header.page_size, u64::MAX)?;
+        Ok(wal.size_after.map(|_| header.page_size))
+    }
+
     fn scan_frames(&mut self, header: &Header, frames_max: u64) -> io::Result<()> {
         let frame_len = FRAME_HEADER_LEN + self.page_size.bytes();
         let mut chunk = vec![0; (CHUNK / frame_len).max(1) * frame_len];
