@@ -72,3 +72,71 @@ fn damaged(path: &Path, wal: &Wal, live: &WalIndexHeader) -> Error {
     };
     Error::corrupt(path.display(), wal.end(), committed, format!("{found}; {REMEDY}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use rusqlite::Connection;
+    use walkeep::core::PageSize;
+
+    use super::*;
+
+    /// Copies of the `-wal` and the `-shm` of a database in use, to be changed at will.
+    fn copies(directory: &Path) -> (std::path::PathBuf, std::fs::File) {
+        let connection = Connection::open(directory.join("a.db")).unwrap();
+        connection
+            .execute_batch("PRAGMA journal_mode = wal; CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+            .unwrap();
+        let (wal, shm) = (directory.join("copy-wal"), directory.join("copy-shm"));
+        std::fs::copy(directory.join("a.db-wal"), &wal).unwrap();
+        std::fs::copy(directory.join("a.db-shm"), &shm).unwrap();
+        (wal, std::fs::OpenOptions::new().read(true).write(true).open(shm).unwrap())
+    }
+
+    /// Changes a byte, and says what it was.
+    fn put(shm: &std::fs::File, offset: u64, byte: u8) -> u8 {
+        let mut old = [0];
+        shm.read_exact_at(&mut old, offset).unwrap();
+        shm.write_all_at(&[byte], offset).unwrap();
+        old[0]
+    }
+
+    #[test]
+    fn a_header_met_half_way_is_read_again_and_never_taken_for_no_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let (wal, shm) = copies(directory.path());
+        let whole = read(&wal, &shm, PageSize::DEFAULT, || panic!("no need to wait")).unwrap().unwrap();
+        assert!(whole.frames() > 1);
+        // The first copy has one frame less than the second, and a sum that is not right.
+        let frames = u8::try_from(whole.frames()).unwrap();
+        for offset in [16, 48 + 16, 44, 12] {
+            let old = put(&shm, offset, frames - 1);
+            assert!(old != frames - 1);
+            assert!(read(&wal, &shm, PageSize::DEFAULT, || {}).unwrap().is_none(), "byte {offset}");
+            let healed = read(&wal, &shm, PageSize::DEFAULT, || {
+                put(&shm, offset, old);
+            });
+            assert_eq!(healed.unwrap().unwrap().frames(), whole.frames(), "byte {offset}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_not_what_the_header_counts_is_damaged() {
+        let directory = tempfile::tempdir().unwrap();
+        let (wal, shm) = copies(directory.path());
+        let mut header = [0; 48];
+        shm.read_exact_at(&mut header, 0).unwrap();
+        // One more frame, another size, other salts: each with its sum.
+        for offset in [16, 20, 32] {
+            let mut other = header;
+            other[offset] += 1;
+            let (a, b) = crate::wal::checksum(&other[..40], cfg!(target_endian = "big"), (0, 0));
+            other[40..44].copy_from_slice(&a.to_ne_bytes());
+            other[44..].copy_from_slice(&b.to_ne_bytes());
+            shm.write_all_at(&[other, other].concat(), 0).unwrap();
+            let error = read(&wal, &shm, PageSize::DEFAULT, || {}).unwrap_err();
+            assert!(matches!(error, Error::Corrupt(_)), "byte {offset}: {error}");
+        }
+    }
+}
