@@ -43,7 +43,7 @@ pub(crate) enum Hold {
     /// The shared lock of a WAL database without a `-shm`: whoever opens it makes one, which then stays.
     AtRest(#[expect(dead_code, reason = "held for its lock")] SharedLock),
     /// The shared lock of a WAL database whose `-shm` nobody has open, and the files as they were then.
-    Stale(#[expect(dead_code, reason = "held for its lock")] SharedLock, [Print; 3]),
+    Stale(#[expect(dead_code, reason = "held for its lock")] SharedLock, Prints),
 }
 
 /// A database that is held.
@@ -65,9 +65,20 @@ fn print(path: &Path) -> Result<Print> {
     }
 }
 
-/// The database, its log and its `-shm`.
-fn prints(path: &Path) -> Result<[Print; 3]> {
-    Ok([print(path)?, print(&beside(path, "-wal"))?, print(&beside(path, "-shm"))?])
+/// The database, its log and its `-shm`, and what stands in front in the `-shm`: its two headers and the marks. Every
+/// commit changes those, even where a file system keeps times by the second.
+type Prints = ([Print; 3], Vec<u8>);
+
+fn prints(path: &Path) -> Result<Prints> {
+    let shm_path = beside(path, "-shm");
+    let failed = |error: io::Error| Error::io(format!("read {}", shm_path.display()), error);
+    let mut front = vec![0; 136];
+    let len = match descriptors::open(&shm_path).map_err(failed)? {
+        Some(shm) => read_at(&shm, 0, &mut front).map_err(failed)?,
+        None => 0,
+    };
+    front.truncate(len);
+    Ok(([print(path)?, print(&beside(path, "-wal"))?, print(&shm_path)?], front))
 }
 
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
