@@ -8,87 +8,14 @@
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tempfile::TempDir;
 use walkeep_tests::app::App;
-use walkeep_tests::command::Walkeep;
+use walkeep_tests::capture_scene::{Scene, insert, live};
 use walkeep_tests::database::{
     ACCOUNTS, BALANCE, assert_same, beside, expected_bytes, make_accounts, number, sql,
 };
 use walkeep_tests::footprint::{files, footprint};
-
-/// A folder `db` with `app.db`, and a store beside it.
-struct Scene {
-    root: TempDir,
-    walkeep: Walkeep,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("db")).unwrap();
-        let walkeep = Walkeep::at(root.path());
-        Self { root, walkeep }
-    }
-
-    /// With a table of 50 rows.
-    fn with_rows(pragmas: &str) -> Self {
-        let scene = Self::new();
-        sql(&scene.db(), &format!("{pragmas}; CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB)"));
-        sql(&scene.db(), &insert(50));
-        scene
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    fn db(&self) -> PathBuf {
-        self.path("db/app.db")
-    }
-
-    fn app(&self) -> App {
-        App::start(&self.db())
-    }
-
-    /// Captures, and fails if anything of the database or in its folder changed.
-    #[track_caller]
-    fn capture(&self) -> u64 {
-        let before = footprint(&self.path("db"));
-        let frame = self.walkeep.replicate("db/app.db");
-        assert_eq!(before, footprint(&self.path("db")), "the capture left a trace");
-        frame
-    }
-
-    /// Captures without a trace, and fails unless the restored file is the database.
-    #[track_caller]
-    fn capture_is_exact(&self) -> u64 {
-        let expected = expected_bytes(&self.db());
-        let frame = self.capture();
-        assert_same(&self.walkeep.restored("app", frame), &expected, "the restored database");
-        frame
-    }
-
-    /// What a query gives on the restored database.
-    fn query_restored(&self, frame: u64, query: &str) -> i64 {
-        let path = self.path("query.db");
-        fs::write(&path, self.walkeep.restored("app", frame)).unwrap();
-        let found = number(&path, query);
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = fs::remove_file(beside(&path, suffix));
-        }
-        found
-    }
-}
-
-/// SQL that adds rows of 300 random bytes, on one line.
-fn insert(rows: u32) -> String {
-    format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) \
-         INSERT INTO t (b) SELECT randomblob(300) FROM n;"
-    )
-}
 
 const ROWS: &str = "SELECT count(*) FROM t";
 
@@ -164,14 +91,6 @@ fn a_journal_beside_an_empty_file_is_left_alone() {
 }
 
 // A live write-ahead log.
-
-/// A database in WAL mode, and an application that has it open.
-fn live() -> (Scene, App) {
-    let scene = Scene::with_rows("PRAGMA journal_mode = wal");
-    let mut app = scene.app();
-    app.run("PRAGMA wal_autocheckpoint = 0");
-    (scene, app)
-}
 
 #[test]
 fn a_wal_database_that_an_idle_application_has_open_is_captured() {

@@ -93,12 +93,17 @@ fn message(error: &anyhow::Error) -> String {
     message
 }
 
-const fn classify(error: &Error) -> (&'static str, u8, &'static str) {
+fn classify(error: &Error) -> (&'static str, u8, &'static str) {
     match error {
         Error::NotFound { .. } => ("not_found", UNREACHABLE, "`walkeep ls STORE` lists the namespaces"),
         Error::Unreachable(_) => {
             ("unreachable", UNREACHABLE, "`walkeep log STORE -n NS` lists the restore points")
         }
+        Error::Corrupt(damage) if damage.object.ends_with("-wal") => (
+            "corrupt",
+            CORRUPT,
+            "the damage is in the log of the database, not in the store; nothing was stored",
+        ),
         Error::Corrupt(_) => ("corrupt", CORRUPT, Corruption::REMEDY),
         Error::Fenced { .. } => {
             ("fenced", 5, "another process writes this namespace now; stop one of the two")

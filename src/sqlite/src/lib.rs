@@ -5,11 +5,21 @@
 //! - [`check`](mod@check) looks at restored files, which are untrusted input.
 //!
 //! Invariant: nothing here writes to a user's database, WAL or side files, or leaves new ones behind.
+//!
+//! # In which process
+//!
+//! Do not capture a database in a process that itself has it open for writing through the same SQLite library. The
+//! connections of a process share one mapping of the `-shm`, and a capture opens it for reading only
+//! (`readonly_shm`): who comes first decides for all, so that a connection of the application that opens the database
+//! during a capture cannot write. Run the capture in a process of its own, as `walkeep` does; any number of captures
+//! may run in it.
 
 pub mod capture;
 pub mod check;
 mod database_header;
 mod descriptors;
+mod hold;
+mod live_log;
 mod locks;
 mod source;
 mod wal;

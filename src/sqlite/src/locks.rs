@@ -1,16 +1,14 @@
-//! SQLite's locks on a database that is at rest: one in WAL mode that no process has open.
+//! SQLite's shared lock on a database file, taken directly, and questions about its other locks.
 //!
-//! Opening such a database with SQLite would leave a `-wal` and a `-shm` behind. Instead the shared lock that every
-//! connection holds on the database file is taken directly. While it is held, another process may open the database
-//! and write, which shows: its `-shm` appears, and cannot disappear, since the last connection to close needs the
-//! exclusive lock to remove it.
+//! While it is held nobody gets the exclusive lock: in rollback mode no page is written, and in WAL mode the last
+//! connection to close cannot remove the log and the `-shm`.
 //!
 //! Source: the comments on file locking in SQLite's `os_unix.c` (places and lengths of the lock bytes).
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -18,6 +16,15 @@ use nix::libc;
 
 /// Where the bytes begin that a shared lock covers, and how many there are.
 const SHARED: (i64, i64) = ((1 << 30) + 2, 510);
+
+/// The byte that a writer locks when it waits for the readers to leave. Who takes a shared lock passes it.
+const PENDING: (i64, i64) = (1 << 30, 1);
+
+/// The byte that a writer in rollback mode has locked from its first change to its last.
+const RESERVED: (i64, i64) = ((1 << 30) + 1, 1);
+
+/// Who holds a shared lock: all on one file share its only descriptor, whose lock is one.
+static HOLDERS: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
 
 /// The byte of a `-shm` file that every connection holds a shared lock on while it has the file open.
 const SHM_LIVE: (i64, i64) = (128, 1);
@@ -38,24 +45,62 @@ fn lock_of(kind: libc::c_int, (start, len): (i64, i64)) -> libc::flock {
 pub(crate) struct SharedLock(Arc<File>);
 
 impl SharedLock {
-    /// Takes the lock; `None` while a writer holds the file exclusively.
+    /// Takes the lock; `None` while a writer holds the file exclusively, or is about to.
     ///
     /// # Errors
     ///
     /// The operating system's.
     pub(crate) fn try_acquire(file: &Arc<File>) -> io::Result<Option<Self>> {
-        match fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock_of(libc::F_RDLCK, SHARED))) {
-            Ok(_) => Ok(Some(Self(Arc::clone(file)))),
-            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
-            Err(error) => Err(error.into()),
+        let mut holders = HOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if !set(file, libc::F_RDLCK, PENDING)? {
+            return Ok(None);
         }
+        let taken = set(file, libc::F_RDLCK, SHARED);
+        set(file, libc::F_UNLCK, PENDING)?;
+        if !taken? {
+            return Ok(None);
+        }
+        holders.push(Arc::clone(file));
+        Ok(Some(Self(Arc::clone(file))))
     }
+
+    /// Whether a writer in rollback mode has begun a transaction.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn is_reserved(&self) -> io::Result<bool> {
+        is_locked(&self.0, RESERVED)
+    }
+}
+
+/// Sets or removes a lock of the open file description; `false` when another's is in the way.
+fn set(file: &File, kind: libc::c_int, range: (i64, i64)) -> io::Result<bool> {
+    match fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock_of(kind, range))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether anybody else has a lock on a range.
+fn is_locked(file: &File, range: (i64, i64)) -> io::Result<bool> {
+    let mut probe = lock_of(libc::F_WRLCK, range);
+    fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut probe))?;
+    Ok(i32::from(probe.l_type) != libc::F_UNLCK)
 }
 
 impl Drop for SharedLock {
     fn drop(&mut self) {
+        let mut holders = HOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = holders.iter().position(|held| Arc::ptr_eq(held, &self.0)) {
+            holders.swap_remove(at);
+        }
+        if holders.iter().any(|held| Arc::ptr_eq(held, &self.0)) {
+            return;
+        }
         // The descriptor stays open for ever: the lock must be given back by name.
-        if let Err(error) = fcntl(self.0.as_fd(), FcntlArg::F_OFD_SETLK(&lock_of(libc::F_UNLCK, SHARED))) {
+        if let Err(error) = set(&self.0, libc::F_UNLCK, SHARED) {
             tracing::warn!(%error, "a shared lock could not be given back");
         }
     }
@@ -67,7 +112,5 @@ impl Drop for SharedLock {
 ///
 /// The operating system's.
 pub(crate) fn is_live(shm: &File) -> io::Result<bool> {
-    let mut probe = lock_of(libc::F_WRLCK, SHM_LIVE);
-    fcntl(shm.as_fd(), FcntlArg::F_OFD_GETLK(&mut probe))?;
-    Ok(i32::from(probe.l_type) != libc::F_UNLCK)
+    is_locked(shm, SHM_LIVE)
 }

@@ -36,6 +36,10 @@ pub(crate) struct Wal {
     /// Where in the file the newest committed image of each page begins.
     images: HashMap<PageNo, u64>,
     size_after: Option<PageCount>,
+    /// Frames up to the last commit.
+    frames: u64,
+    /// Where in the file the first frame begins that does not continue the chain.
+    end: u64,
     /// Whether an image was gone when it was read: another process has cut the file.
     cut: AtomicBool,
 }
@@ -52,7 +56,7 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// The log's checksum: two sums over 32-bit words that feed each other.
-fn checksum(bytes: &[u8], big_endian: bool, (mut a, mut b): (u32, u32)) -> (u32, u32) {
+pub(crate) fn checksum(bytes: &[u8], big_endian: bool, (mut a, mut b): (u32, u32)) -> (u32, u32) {
     let word = |four: &[u8]| {
         let four = four.try_into().unwrap_or_default();
         if big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) }
@@ -94,14 +98,33 @@ impl Wal {
             salts: None,
             images: HashMap::new(),
             size_after: None,
+            frames: 0,
+            end: 0,
             cut: AtomicBool::new(false),
         };
         let header = header.get(..len).filter(|bytes| bytes.len() == HEADER_LEN).and_then(Header::parse);
         if let Some(header) = header.filter(|header| header.page_size == page_size) {
             wal.salts = Some(header.salts);
+            wal.end = HEADER_LEN as u64;
             wal.scan_frames(&header, frames_max)?;
         }
         Ok(wal)
+    }
+
+    /// Whether a log has a commit, in pages of whatever size its header says; if so, that size.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn committed_page_size(file: Arc<File>) -> io::Result<Option<PageSize>> {
+        let mut header = [0; HEADER_LEN];
+        let len = read_at(&file, 0, &mut header)?;
+        let header = header.get(..len).filter(|bytes| bytes.len() == HEADER_LEN).and_then(Header::parse);
+        let Some(header) = header else {
+            return Ok(None);
+        };
+        let wal = Self::scan(file, header.page_size, u64::MAX)?;
+        Ok(wal.size_after.map(|_| header.page_size))
     }
 
     fn scan_frames(&mut self, header: &Header, frames_max: u64) -> io::Result<()> {
@@ -110,7 +133,7 @@ impl Wal {
         let mut offset = HEADER_LEN as u64;
         let mut sum = header.checksum;
         let mut uncommitted: Vec<(PageNo, u64)> = Vec::new();
-        let mut left = frames_max;
+        let mut seen = 0;
         loop {
             let len = read_at(&self.file, offset, &mut chunk)?;
             for frame in chunk.get(..len).unwrap_or_default().chunks_exact(frame_len) {
@@ -119,16 +142,18 @@ impl Wal {
                 sum = checksum(image, header.big_endian, sum);
                 let chained =
                     sum == (be32(head, 16), be32(head, 20)) && head.get(8..16) == Some(&header.salts);
-                let Some(page) = PageNo::new(be32(head, 0)).filter(|_| chained && left > 0) else {
+                let Some(page) = PageNo::new(be32(head, 0)).filter(|_| chained && seen < frames_max) else {
                     return Ok(());
                 };
                 uncommitted.push((page, offset + FRAME_HEADER_LEN as u64));
+                offset += frame_len as u64;
+                seen += 1;
+                self.end = offset;
                 if be32(head, 4) != 0 {
+                    self.frames = seen;
                     self.size_after = Some(PageCount(be32(head, 4)));
                     self.images.extend(uncommitted.drain(..));
                 }
-                offset += frame_len as u64;
-                left -= 1;
             }
             if len < chunk.len() {
                 return Ok(());
@@ -144,6 +169,16 @@ impl Wal {
     /// The size of the database after the last commit; `None` when the log has none.
     pub(crate) const fn size_after(&self) -> Option<PageCount> {
         self.size_after
+    }
+
+    /// How many frames there are up to the last commit that was read.
+    pub(crate) const fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Where in the file the first part begins that is not a frame of this log, or was not asked for.
+    pub(crate) const fn end(&self) -> u64 {
+        self.end
     }
 
     /// Reads the newest committed image of a page; `false` when the log has none.

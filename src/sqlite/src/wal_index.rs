@@ -8,7 +8,9 @@
 use std::fs::File;
 use std::io;
 
-use crate::wal::{Salts, read_at};
+use walkeep::core::PageCount;
+
+use crate::wal::{Salts, checksum, read_at};
 
 /// Two copies of the header, one behind the other: a reader that finds them different met a writer half-way.
 const COPY_LEN: usize = 48;
@@ -18,6 +20,8 @@ const COPY_LEN: usize = 48;
 pub(crate) struct WalIndexHeader {
     pub(crate) salts: Salts,
     pub(crate) frames: u64,
+    /// The size of the database after the last of these frames.
+    pub(crate) size: PageCount,
 }
 
 impl WalIndexHeader {
@@ -36,8 +40,10 @@ impl WalIndexHeader {
         let (first, second) = bytes.split_at_checked(COPY_LEN)?;
         let initialized = first.get(12) == Some(&1);
         // In the byte order of the machine: the file is shared memory.
-        let frames = first.get(16..20).and_then(|four| four.try_into().ok()).map(u32::from_ne_bytes)?;
+        let word = |at: usize| first.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+        let sum = checksum(first.get(..40)?, cfg!(target_endian = "big"), (0, 0));
+        let valid = first == second && initialized && sum == (word(40)?, word(44)?);
         let salts = first.get(32..40)?.try_into().ok()?;
-        (first == second && initialized).then_some(Self { salts, frames: u64::from(frames) })
+        valid.then_some(Self { salts, frames: u64::from(word(16)?), size: PageCount(word(20)?) })
     }
 }
