@@ -284,21 +284,27 @@ impl Timeline {
         self.restorable().last().map(|range| *range.end())
     }
 
-    /// The frames that no segment covers although later ones are stored, oldest first.
+    /// The frames whose loss makes the end of a stored segment unreachable, oldest first.
     pub(crate) fn holes(&self) -> Vec<RangeInclusive<FrameNo>> {
         let mut holes = Vec::new();
         let mut reached: Option<FrameNo> = None;
-        for segment in self.segments.iter().rev() {
-            let key = &segment.key;
-            let base = self.manifest.base(key.end());
-            let first = reached.and_then(FrameNo::next).unwrap_or(FrameNo::FIRST).max(base);
-            if key.start() > first
-                && let Some(last) = key.start().previous()
-            {
-                holes.push(first..=last);
+        // The end of the last segments that cannot be reached: what joins them is lost for the same reason.
+        let mut lost: Option<FrameNo> = None;
+        let oldest_first = self.segments.iter().rev().map(|segment| segment.key).collect::<Vec<_>>();
+        for ending in oldest_first.chunk_by(|a, b| a.end() == b.end()) {
+            let Some(end) = ending.first().map(SegmentKey::end) else { continue };
+            let joins = |to: Option<FrameNo>, key: &SegmentKey| {
+                to.and_then(FrameNo::next).is_some_and(|next| next >= key.start())
+            };
+            let base = self.manifest.base(end);
+            if ending.iter().any(|key| key.start() <= base || joins(reached, key)) {
+                reached = Some(end);
+            } else {
+                if !ending.iter().any(|key| joins(lost, key)) {
+                    holes.extend(self.cover(end).err());
+                }
+                lost = Some(end);
             }
-            // Past a hole the search goes on, for others above it.
-            reached = reached.max(Some(key.end()));
         }
         holes.extend(self.missing_newest());
         holes
