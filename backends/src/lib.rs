@@ -3,6 +3,7 @@
 //! - [`fs`] (feature `fs`): a local directory;
 //! - [`memory`]: a map, for tests and caches;
 //! - [`faulty`] (feature `faulty`): fails and lies on purpose over any other, for tests;
+//! - [`object`] (feature `object`): S3 and compatibles, Google Cloud Storage, Azure Blob Storage;
 //! - [`metered`]: counts the requests and bytes of any other.
 //!
 //! [`os`] (feature `os`) is the machine itself behind the handles of `walkeep-core`: files, clock, randomness. It
@@ -14,6 +15,8 @@ pub mod faulty;
 pub mod fs;
 pub mod memory;
 pub mod metered;
+#[cfg(feature = "object")]
+pub mod object;
 #[cfg(feature = "os")]
 pub mod os;
 
@@ -23,3 +26,5 @@ pub use faulty::Faulty;
 pub use fs::Fs;
 pub use memory::Memory;
 pub use metered::Metered;
+#[cfg(feature = "object")]
+pub use object::Object;

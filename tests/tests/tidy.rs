@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const LICENSES: [&str; 13] = [
+const LICENSES: [&str; 14] = [
     "MIT",
     "MIT-0",
     "Apache-2.0",
@@ -17,6 +17,8 @@ const LICENSES: [&str; 13] = [
     "CC0-1.0",
     "0BSD",
     "BSL-1.0",
+    // Mozilla's list of root certificates, which is data.
+    "CDLA-Permissive-2.0",
 ];
 
 fn root() -> PathBuf {
