@@ -1,6 +1,7 @@
 //! Why an attempt failed, sorted by what to do next.
 
 use object_store::Error as StoreError;
+use object_store::client::HttpError;
 use walkeep_core::Error;
 
 use super::answer::{Heard, What, shortened};
@@ -16,6 +17,8 @@ pub(super) enum Kind {
     Busy,
     /// The object ends before the range begins.
     NoSuchRange,
+    /// The server said yes, and then something that cannot be understood.
+    Unreadable,
     /// A quota is full.
     Full,
     /// The same request would fail again.
@@ -80,8 +83,25 @@ impl Failure {
                 Kind::Refused,
                 format!("the credentials were refused: {}", shortened(&other.to_string())),
             ),
-            other => Self::new(Kind::Unknown, shortened(&other.to_string())),
+            other => Self::unheard(other),
         }
+    }
+
+    /// Sorts what went wrong behind an answer that was a success, or without any request.
+    fn unheard(error: &StoreError) -> Self {
+        let text = error.to_string();
+        let mut cause: Option<&dyn std::error::Error> = Some(error);
+        while let Some(error) = cause {
+            if error.is::<HttpError>() {
+                return Self::new(Kind::Unknown, format!("the answer broke off: {}", shortened(&text)));
+            }
+            cause = error.source();
+        }
+        // S3 may say yes to a long request first, and then that it failed.
+        if ["InternalError", "SlowDown", "ServiceUnavailable"].iter().any(|code| text.contains(code)) {
+            return Self::new(Kind::Unknown, shortened(&text));
+        }
+        Self::new(Kind::Unreadable, shortened(&text))
     }
 
     fn not_connected(server: &str, why: &str) -> Self {

@@ -156,7 +156,13 @@ impl Backend for Object {
             ByteRange::Bounded(_) | ByteRange::Suffix(_) => None,
         };
         let outcome = match asked {
-            Some(asked) => self.read(client, path, asked).await,
+            Some(asked) => match self.read(client, path, asked).await {
+                // Servers differ in what they say to a range that begins at the end of an object.
+                Err(failure) if failure.kind == Kind::Unreadable && range != ByteRange::Full => {
+                    self.read_cut(client, path, &range).await
+                }
+                outcome => outcome,
+            },
             None => self.read_cut(client, path, &range).await,
         };
         match outcome {

@@ -123,6 +123,40 @@ async fn a_body_that_breaks_off_is_read_again() {
 }
 
 #[tokio::test]
+async fn a_range_that_begins_at_the_end_is_empty_whatever_the_server_says_to_it() {
+    let odd =
+        "Content-Range: bytes 0--1/4\r\nETag: \"x\"\r\nLast-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
+    let odd = Reply::Answer { status: 206, headers: odd, body: Vec::new() };
+    for answer in [Reply::status(416, "InvalidRange", ""), odd, Reply::ok("ours")] {
+        let server = Server::start(move |request, _| match request.method.as_str() {
+            "HEAD" => Reply::ok("ours"),
+            _ => answer.clone(),
+        })
+        .await;
+        let read = server.open(60).get(None, &path("a/b"), ByteRange::From(4)).await;
+        assert!(read.unwrap().is_empty());
+        assert!(server.requests().len() <= 2, "nothing is repeated: {}", server.methods());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_understood_is_said_at_once() {
+    let server = Server::start(|_, _| Reply::ok("<html>a portal of some hotel")).await;
+    let error = within(5, list(&server.open(60), 1)).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_yes_that_turns_into_a_failure_is_tried_again() {
+    let failure = "<Error><Code>InternalError</Code></Error>";
+    let deleted = "<DeleteResult><Deleted><Key>p/a/b</Key></Deleted></DeleteResult>";
+    let server = Server::start(move |_, nth| Reply::ok(if nth == 0 { failure } else { deleted })).await;
+    server.open(5).delete(None, &[path("a/b")]).await.unwrap();
+    assert_eq!(server.methods(), "POST POST");
+}
+
+#[tokio::test]
 async fn a_refused_connection_is_said_in_time() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     for error in within(10, every_call(&open(closed, 1))).await {
