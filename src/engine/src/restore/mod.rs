@@ -1,6 +1,6 @@
 //! Restoring: from a view to a file, proven while it is written.
 //!
-//! [`RestorePlan`] says what will be fetched; [`View::write_to`] does it, into any [`RestoreTarget`]. Every block's
+//! [`RestorePlan`] says what will be fetched; [`View::write_to`](crate::View::write_to) does it, into any [`RestoreTarget`]. Every block's
 //! checksum, every page's hash and the state checksum of the whole are checked on the way; a target is only
 //! published by its owner, after that.
 
@@ -13,6 +13,3 @@ pub use file_target::FileTarget;
 pub use plan::RestorePlan;
 pub use run::{Progress, RestoreOptions, Restored};
 pub use target::{DatabaseShape, NullTarget, PageSink, RestoreTarget};
-
-#[allow(unused_imports, reason = "for the links above")]
-use crate::view::View;

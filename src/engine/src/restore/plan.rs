@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use walkeep_core::PageCount;
-
 use crate::merge::merge;
 use crate::view::View;
 
@@ -116,11 +114,5 @@ impl RestorePlan {
             self.bytes += fetch.bytes.end - fetch.bytes.start;
         }
         self.fetches.push(fetch);
-    }
-
-    /// The size that the database will have.
-    #[must_use]
-    pub fn size(&self, view: &View) -> PageCount {
-        view.size()
     }
 }
