@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use walkeep_core::manifest::Validity;
 use walkeep_core::{
-    CommitKind, Error, FrameNo, Manifest, Namespace, Neighbour, Result, SegmentKey, UnixMillis, Unreachable,
+    CommitKind, Error, FrameNo, Manifest, Namespace, Neighbour, RestorePoint, Result, SegmentKey, UnixMillis,
+    Unreachable,
 };
 
 use crate::bucket::Bucket;
 use crate::manifests;
-use crate::restore_point::RestorePoint;
 use crate::stored_segment::{OpenSegment, StoredSegment};
 use crate::timeline::{LIST_PAGE, RELIST_MAX, Timeline, no_namespace};
 

@@ -13,13 +13,12 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use walkeep_core::segment::BlockDecoder;
 use walkeep_core::{
     Commit, Error, FrameNo, Manifest, Namespace, Neighbour, PageCount, PageHashTable, PageNo, PageSize,
-    Result, Unreachable,
+    RestorePoint, Result, Unreachable,
 };
 
 use crate::bucket::Bucket;
 use crate::locate::{Located, explain, locate};
 use crate::merge::{Layer, merge};
-use crate::restore_point::RestorePoint;
 use crate::stored_segment::{OpenSegment, StoredSegment};
 use crate::timeline::{RELIST_MAX, Timeline};
 

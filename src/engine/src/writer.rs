@@ -16,8 +16,8 @@ use std::time::Duration;
 use walkeep_backends::os::{SystemClock, SystemRandom};
 use walkeep_core::segment::{FOOTER_LEN, Footer, SegmentSummary};
 use walkeep_core::{
-    Body, ByteRange, Clock, Epoch, Error, FrameNo, HashSeed, LogId, Manifest, Namespace, Nonce, PageSize,
-    Random, Result, SegmentId, SegmentKey, UnixMillis,
+    ByteRange, Clock, Epoch, Error, FrameNo, HashSeed, LogId, Manifest, Namespace, Nonce, PageSize, Random,
+    Result, SealedSegment, SegmentId, SegmentKey, UnixMillis,
 };
 
 use crate::bucket::Bucket;
@@ -47,15 +47,6 @@ impl Handles {
     pub fn system() -> Self {
         Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
     }
-}
-
-/// A segment that is sealed but not stored yet: its bytes are fixed.
-#[derive(Clone, Debug)]
-pub struct SealedSegment {
-    /// What it is.
-    pub summary: SegmentSummary,
-    /// Its bytes.
-    pub body: Body,
 }
 
 /// The one writer of a namespace, until another one opens it.

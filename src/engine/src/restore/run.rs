@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use walkeep_core::segment::BlockDecoder;
-use walkeep_core::{Commit, Error, HashSeed, PageSize, Result, StateChecksum};
+use walkeep_core::{
+    DatabaseShape, Error, HashSeed, PageSink, PageSize, RestoreTarget, Restored, Result, StateChecksum,
+};
 
 use super::plan::{FETCH_RAW_MAX, Fetch, RestorePlan};
-use super::target::{DatabaseShape, PageSink, RestoreTarget};
 use crate::merge::Layer;
 use crate::view::View;
 
@@ -40,23 +41,6 @@ impl Progress {
     pub fn pages(&self) -> u64 {
         self.pages.load(Ordering::Relaxed)
     }
-}
-
-/// What was restored.
-#[derive(Clone, Copy, Debug)]
-pub struct Restored {
-    /// The commit.
-    pub commit: Commit,
-    /// The size of a page.
-    pub page_size: PageSize,
-    /// The state checksum that was computed from the pages written.
-    pub state: StateChecksum,
-    /// Whether the writer had recorded a state checksum for this commit, and it was this one.
-    pub verified: bool,
-    /// Requests for page images.
-    pub requests: u64,
-    /// Bytes that they brought.
-    pub bytes: u64,
 }
 
 /// What is held per request under way: its images, and as much again for their stored form.
