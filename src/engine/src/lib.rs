@@ -54,12 +54,14 @@
 //! ```
 
 mod bucket;
+mod find;
 mod history;
 mod locate;
 mod manifests;
 mod merge;
 pub mod restore;
 mod spool;
+pub mod storage;
 mod stored_segment;
 mod timeline;
 pub mod verify;
