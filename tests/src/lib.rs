@@ -14,4 +14,6 @@ pub mod memory_target;
 pub mod page_log;
 pub mod recorded;
 pub mod scenario;
+pub mod sick;
 pub mod sim_directory;
+pub mod tenant;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use walkeep::core::segment::{Compression, SegmentHeader, SegmentWriter};
 use walkeep::core::{
-    Body, Commit, CommitKind, FrameNo, HashSeed, PageCount, PageHashTable, PageNo, PageSize, SegmentId,
-    UnixMillis,
+    Body, Commit, CommitKind, Epoch, FrameNo, HashSeed, LogId, PageCount, PageHashTable, PageNo, PageSize,
+    SegmentId, UnixMillis,
 };
 use walkeep::{SealedSegment, Writer};
 
@@ -75,11 +75,22 @@ impl PageLog {
 
     /// Seals the transactions since the last time as the next segment of `writer`.
     pub fn seal(&mut self, writer: &Writer, segment_id: u128, compression: Compression) -> SealedSegment {
+        self.seal_in(writer.log_id(), writer.epoch(), segment_id, compression)
+    }
+
+    /// Seals them as the next segment of a log in an epoch.
+    pub fn seal_in(
+        &mut self,
+        log_id: LogId,
+        epoch: Epoch,
+        segment_id: u128,
+        compression: Compression,
+    ) -> SealedSegment {
         let header = SegmentHeader {
             page_size: self.page_size,
-            log_id: writer.log_id(),
+            log_id,
             segment_id: SegmentId(segment_id),
-            epoch: writer.epoch(),
+            epoch,
             level: 0,
             start: self.start,
             end: self.commits.last().unwrap().frame_no,
