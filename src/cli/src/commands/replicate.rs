@@ -39,11 +39,11 @@ pub(super) async fn run(args: &ReplicateArgs, json: bool) -> anyhow::Result<()> 
         // Before anything is created for it.
         return Err(missing(&args.database).into());
     }
-    if !args.store.store.path().exists() {
+    if args.store.store.path().is_some_and(|path| !path.exists()) {
         // A database that cannot be captured leaves no empty store behind.
         drop(Source::open(&args.database, args.busy_timeout)?);
     }
-    let store = args.store.store.create()?;
+    let store = Store::create(&args.store.store)?;
     let captured = capture_into(&store, &args.database, &namespace, args.busy_timeout).await?;
     if !captured.clock_behind.is_zero() {
         output::note(format!(
