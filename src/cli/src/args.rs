@@ -117,6 +117,9 @@ pub(crate) struct ReplicateArgs {
     /// How long to wait while a writer has the database locked, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     pub(crate) busy_timeout: Duration,
+    /// Use a store that cannot tell two writers apart: of two at once, one loses what it was told is stored
+    #[arg(long)]
+    pub(crate) unfenced: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use walkeep::backends::StoreUrl;
 use walkeep::backends::metered::{Metered, Requests};
 use walkeep::core::DynBackend;
-use walkeep::{Bucket, Error};
+use walkeep::{Bucket, Error, Fencing};
 
 /// Reads `STORE`. The parsers of the command line library repeat what they refuse; this one does not.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl Store {
     ///
     /// `Unavailable`; `Invalid` when settings or credentials contradict each other.
     pub(crate) fn open(url: &StoreUrl) -> Result<Self, Error> {
-        Self::on(url.open()?)
+        Self::on(url, url.open()?)
     }
 
     /// Opens a store for writing, creating a directory that is new.
@@ -55,12 +55,17 @@ impl Store {
     ///
     /// As [`Store::open`].
     pub(crate) fn create(url: &StoreUrl) -> Result<Self, Error> {
-        Self::on(url.create()?)
+        Self::on(url, url.create()?)
     }
 
-    fn on(backend: DynBackend) -> Result<Self, Error> {
+    fn on(url: &StoreUrl, backend: DynBackend) -> Result<Self, Error> {
         let metered = Arc::new(Metered::new(backend));
-        Ok(Self { bucket: Bucket::new(Arc::clone(&metered), None)?, metered })
+        Ok(Self { bucket: Bucket::new(Arc::clone(&metered), None)?.named(url), metered })
+    }
+
+    /// The same store, whether or not it can tell two writers apart.
+    pub(crate) fn unfenced(self) -> Self {
+        Self { bucket: self.bucket.with_fencing(Fencing::Unfenced), ..self }
     }
 
     /// What has gone to the store so far.

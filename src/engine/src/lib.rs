@@ -54,6 +54,8 @@
 //! ```
 
 mod bucket;
+mod claim;
+mod fencing;
 mod history;
 mod locate;
 mod manifests;
@@ -68,6 +70,7 @@ mod view;
 mod writer;
 
 pub use bucket::Bucket;
+pub use fencing::Fencing;
 pub use history::{LoggedCommit, history};
 pub use locate::{Located, locate};
 pub use restore_point::RestorePoint;
