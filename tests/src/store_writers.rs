@@ -5,6 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+/// More than a writer can say between being taken over and noticing it.
+const LINES_UNTIL_END: usize = 2000;
+
 /// A commit that a writer was told is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
@@ -98,9 +101,10 @@ impl StoreWriter {
     ///
     /// # Panics
     ///
-    /// When a signal ended it.
+    /// When a signal ended it, or it does not end.
     pub fn end(mut self, ledger: &mut Ledger) -> i32 {
-        while self.next(ledger) {}
+        let ended = (0..LINES_UNTIL_END).any(|_| !self.next(ledger));
+        assert!(ended, "{} goes on writing", self.token);
         self.child.wait().unwrap().code().unwrap()
     }
 
@@ -119,5 +123,13 @@ impl StoreWriter {
         self.child.kill().unwrap();
         while self.next(ledger) {}
         self.child.wait().unwrap();
+    }
+}
+
+impl Drop for StoreWriter {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
