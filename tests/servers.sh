@@ -77,9 +77,12 @@ log=$directory/log
 run_with() { # NAME COMMAND...
     local name=$1
     shift
+    # In a group of its own: what is started may be a script that starts the server.
+    set -m
     "${server[@]}" >"$log" 2>&1 &
     pid=$!
-    trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; rm -rf "$directory"' EXIT
+    set +m
+    trap 'kill -- "-$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; rm -rf "$directory"' EXIT
     for _ in $(seq 600); do
         if ! kill -0 "$pid" 2>/dev/null; then
             say "$name did not start:"
