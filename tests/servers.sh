@@ -72,6 +72,7 @@ listens() { # PORT
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 log=$directory/log
+: >"$log"
 
 # Runs the server until the command ends.
 run_with() { # NAME COMMAND...
