@@ -2,8 +2,10 @@
 
 pub mod app;
 pub mod capture_scene;
+pub mod careless;
 pub mod command;
 pub mod database;
+pub mod fake_server;
 pub mod flaky;
 pub mod footprint;
 pub mod forge;
@@ -13,7 +15,9 @@ pub mod history;
 pub mod memory_target;
 pub mod page_log;
 pub mod recorded;
+pub mod s3;
 pub mod scenario;
 pub mod sick;
 pub mod sim_directory;
+pub mod store_writers;
 pub mod tenant;

@@ -16,7 +16,7 @@ use walkeep::core::{
 use walkeep::verify::{Report, verify};
 use walkeep::{RestorePoint, Timeline, Writer};
 use walkeep_tests::forge::{Forged, Section};
-use walkeep_tests::history::History;
+use walkeep_tests::history::{History, restore};
 use walkeep_tests::recorded::{frame_no, page_no};
 
 /// Frames 1 to 4 (lz4), 5 and 6 (not compressed; 5 is a commit), 7 (zstd). Every block holds an image that counts,
@@ -459,4 +459,47 @@ async fn a_newer_segment_format_is_refused_as_such() {
     let error = log.restore(RestorePoint::Latest).await.unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }), "{error}");
     assert!(error.to_string().contains("format 2") && error.to_string().contains("format 1"), "{error}");
+}
+
+/// An object that is replaced between two reads of its ranges, as a store that overwrites may do: the restore gives what
+/// it began with, or says that the object is damaged.
+#[tokio::test]
+async fn an_object_that_is_replaced_while_it_is_read_is_detected() {
+    let mut log = History::open(Arc::new(Memory::new()), PageSize::DEFAULT, 31).await;
+    log.compression = Compression::None;
+    let write = |log: &mut History<Memory>, byte: u8| {
+        (1..=64).for_each(|page| log.fill(page, byte.wrapping_add(page as u8)));
+        log.commit(64, 2000);
+    };
+    write(&mut log, 1);
+    let key = log.store().await.unwrap();
+    let path = log.path(&key);
+    let whole = content(&log, &path);
+    // Others of the very same name, log and length.
+    let other = |log: &mut History<Memory>| {
+        log.frames.clear();
+        log.commits.clear();
+        log.forget_unstored();
+        write(log, 99);
+        log.seal().unwrap().body
+    };
+    let kept = (log.frames.clone(), log.commits.clone());
+    let Body::Bytes(other) = other(&mut log) else { panic!("a small segment is in memory") };
+    (log.frames, log.commits) = kept;
+    assert_eq!(other.len(), whole.len());
+    assert_ne!(other, whole);
+
+    let replacements = [other.clone(), other.slice(..other.len() / 2), whole.slice(..1), Bytes::new()];
+    for replacement in replacements {
+        // What was opened has read the end of the object, and reads the rest when it restores.
+        let view = log.view(RestorePoint::Latest).await.unwrap();
+        log.backend.replace(&path, replacement.clone());
+        let error = restore(&view).await.map(drop).unwrap_err();
+        assert!(is_corrupt(&error, &path, whole.len()), "{} bytes: {error}", replacement.len());
+        log.backend.replace(&path, whole.clone());
+        assert!(restore(&view).await.unwrap().0 == log.commits[0].file);
+    }
+    let view = log.view(RestorePoint::Latest).await.unwrap();
+    log.delete(key).await;
+    assert!(matches!(restore(&view).await, Err(Error::NotFound { .. })));
 }

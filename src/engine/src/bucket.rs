@@ -10,6 +10,8 @@ use walkeep_core::{
     Backend, Body, ByteRange, Layout, Namespace, NativeLayout, ObjectMeta, ObjectPath, Result,
 };
 
+use crate::fencing::Fencing;
+
 /// A backend with its configuration bound, so that the engine need not be generic over either.
 #[async_trait]
 trait Objects: std::fmt::Debug + Send + Sync {
@@ -69,6 +71,8 @@ impl<B: Backend> Objects for Bound<B> {
 pub struct Bucket {
     objects: Arc<dyn Objects>,
     layout: Arc<dyn Layout>,
+    fencing: Fencing,
+    name: Arc<str>,
 }
 
 /// How many namespaces one request for their names asks for.
@@ -90,7 +94,31 @@ impl Bucket {
         config: Option<B::Config>,
         layout: Arc<dyn Layout>,
     ) -> Self {
-        Self { objects: Arc::new(Bound { backend, config }), layout }
+        let objects = Arc::new(Bound { backend, config });
+        Self { objects, layout, fencing: Fencing::default(), name: "the store".into() }
+    }
+
+    /// The same store, which must be able to fence, or need not.
+    #[must_use]
+    pub fn with_fencing(self, fencing: Fencing) -> Self {
+        Self { fencing, ..self }
+    }
+
+    /// The same store with a name for messages, such as its address.
+    #[must_use]
+    pub fn named(self, name: impl std::fmt::Display) -> Self {
+        Self { name: format!("the store {name}").into(), ..self }
+    }
+
+    /// What writers demand of it.
+    #[must_use]
+    pub const fn fencing(&self) -> Fencing {
+        self.fencing
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The names of all namespaces, and how many directories are not namespaces.

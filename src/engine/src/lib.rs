@@ -54,6 +54,8 @@
 //! ```
 
 mod bucket;
+mod claim;
+mod fencing;
 mod find;
 mod history;
 mod locate;
@@ -69,6 +71,7 @@ mod view;
 mod writer;
 
 pub use bucket::Bucket;
+pub use fencing::Fencing;
 pub use history::{LoggedCommit, history};
 pub use locate::{Located, locate};
 pub use spool::Spool;
