@@ -55,9 +55,11 @@
 
 mod bucket;
 mod history;
+pub mod libsql;
 mod locate;
 mod manifests;
 mod merge;
+mod reached;
 pub mod restore;
 mod restore_point;
 mod spool;

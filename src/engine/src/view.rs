@@ -98,6 +98,11 @@ impl View {
             missing: Some(missing),
             ..timeline.unreachable(format!("frame {frame_no}"), "no stored segment covers some of its frames")
         })?;
+        if let Some(contradiction) =
+            chain.iter().find_map(|segment| timeline.contradiction(segment.key.end()))
+        {
+            return Err(contradiction);
+        }
         let log_id = timeline.manifest().log_id();
         let opening = chain.into_iter().map(|stored: StoredSegment| async move {
             OpenSegment::open(bucket, timeline.namespace(), stored, log_id).await
