@@ -50,7 +50,7 @@ async fn an_override_for_the_other_side_is_invalid_in_every_call() {
         ];
         for error in outcomes {
             assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
-            assert!(error.to_string().contains(&format!("this backend is of the {is} kind")), "{error}");
+            assert!(error.to_string().contains(&format!("this one is of the {is} kind")), "{error}");
         }
         let stored = backend.get(None, &name, ByteRange::Full).await;
         assert!(matches!(stored, Err(Error::NotFound { .. })), "nothing was stored: {stored:?}");

@@ -1,4 +1,4 @@
-//! A choice of one: a backend that is one of two kinds, chosen when the program starts.
+//! A choice of one: a backend, or a storage, that is one of two kinds, chosen when the program starts.
 //!
 //! Invariants:
 //!
@@ -19,7 +19,8 @@ use crate::object_path::ObjectPath;
 
 /// One of two.
 ///
-/// Of two backends it is a backend; its configuration is then one of their two configurations.
+/// Of two backends it is a backend, of two storages a [`Storage`](crate::Storage); its configuration is then one of their
+/// two configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Either<A, B> {
     /// The first.
@@ -45,21 +46,41 @@ impl<A, B> Either<A, B> {
         }
     }
 
-    /// The first, as the configuration of a call to a backend of that side.
-    fn for_left(config: Option<&Self>) -> Result<Option<&A>> {
+    /// The first, as the configuration of a call to that side.
+    pub(crate) fn for_left(config: Option<&Self>) -> Result<Option<&A>> {
         config.map(|config| config.left().ok_or_else(|| wrong_side("second", "first"))).transpose()
     }
 
-    /// The second, as the configuration of a call to a backend of that side.
-    fn for_right(config: Option<&Self>) -> Result<Option<&B>> {
+    /// The second, as the configuration of a call to that side.
+    pub(crate) fn for_right(config: Option<&Self>) -> Result<Option<&B>> {
         config.map(|config| config.right().ok_or_else(|| wrong_side("first", "second"))).transpose()
+    }
+
+    /// As [`Either::for_left`], of one that is given away.
+    pub(crate) fn into_left(config: Option<Self>) -> Result<Option<A>> {
+        config
+            .map(|config| match config {
+                Self::Left(left) => Ok(left),
+                Self::Right(_) => Err(wrong_side("second", "first")),
+            })
+            .transpose()
+    }
+
+    /// As [`Either::for_right`], of one that is given away.
+    pub(crate) fn into_right(config: Option<Self>) -> Result<Option<B>> {
+        config
+            .map(|config| match config {
+                Self::Left(_) => Err(wrong_side("first", "second")),
+                Self::Right(right) => Ok(right),
+            })
+            .transpose()
     }
 }
 
 fn wrong_side(given: &str, is: &str) -> Error {
     Error::invalid(
-        format!("a configuration for the {given} of two kinds of backend"),
-        format!("this backend is of the {is} kind: give a configuration of that kind, or none"),
+        format!("a configuration for the {given} of two kinds"),
+        format!("this one is of the {is} kind: give a configuration of that kind, or none"),
     )
 }
 

@@ -27,7 +27,7 @@ use crate::object_path::ObjectPath;
 /// A backend of any kind. Make one with [`Erased::new`] or [`Erased::shared`].
 pub type DynBackend = Arc<dyn Backend<Config = AnyConfig>>;
 
-/// The configuration of a backend of any kind.
+/// The configuration of a backend or storage of any kind.
 #[derive(Clone)]
 pub struct AnyConfig {
     value: Arc<dyn Any + Send + Sync>,
@@ -46,12 +46,12 @@ impl AnyConfig {
         self.value.downcast_ref()
     }
 
-    /// The same as the configuration of a call to a backend whose configurations are of this type.
-    fn of<C: 'static>(config: Option<&Self>) -> Result<Option<&C>> {
+    /// The same as the configuration of a call to something whose configurations are of this type.
+    pub(crate) fn of<C: 'static>(config: Option<&Self>) -> Result<Option<&C>> {
         let wrong_type = |config: &Self| {
             Error::invalid(
                 format!("a configuration of the type {}", config.type_name),
-                format!("this backend takes one of the type {}, or none", type_name::<C>()),
+                format!("one is wanted of the type {}, or none at all", type_name::<C>()),
             )
         };
         config.map(|config| config.downcast_ref().ok_or_else(|| wrong_type(config))).transpose()
@@ -64,26 +64,28 @@ impl fmt::Debug for AnyConfig {
     }
 }
 
-/// A backend whose configurations have lost their type.
+/// A backend, or a storage, whose configurations have lost their type.
 #[derive(Clone, Copy, Debug)]
 pub struct Erased<B> {
     inner: B,
 }
 
-impl<B: Backend> Erased<B> {
-    /// Hides the type of this backend's configurations.
+impl<B> Erased<B> {
+    /// Hides the type of the configurations of a backend, or of a [`Storage`](crate::Storage).
     pub const fn new(inner: B) -> Self {
         Self { inner }
     }
 
-    /// The same, and hides the backend's own type as well.
-    pub fn shared(inner: B) -> DynBackend {
-        Arc::new(Self::new(inner))
-    }
-
-    /// The backend behind.
+    /// What is behind.
     pub const fn inner(&self) -> &B {
         &self.inner
+    }
+}
+
+impl<B: Backend> Erased<B> {
+    /// Hides the type of a backend's configurations, and its own type as well.
+    pub fn shared(inner: B) -> DynBackend {
+        Arc::new(Self::new(inner))
     }
 }
 

@@ -6,7 +6,7 @@
 //! - the formats: the stored segment ([`segment`]) and the [`manifest`], both specified in `docs/format.md`,
 //!   and those of libsql-wal ([`libsql`]), so that its buckets can be restored;
 //! - the traits that everything else is written against: [`Backend`] (bytes), [`Layout`] (which object is what),
-//!   and the handles through which all time, randomness and file I/O go: [`Clock`], [`Random`], [`Directory`];
+//!   [`Storage`] (what a database server holds), and the handles through which all time, randomness and file I/O go: [`Clock`], [`Random`], [`Directory`];
 //! - the errors, sorted by what the caller can do;
 //! - with the feature `conformance`, the suite that every backend must pass.
 //!
@@ -39,6 +39,7 @@ mod frame_no;
 mod ids;
 mod layout;
 pub mod libsql;
+mod log_head;
 pub mod manifest;
 mod namespace;
 mod object_path;
@@ -46,8 +47,12 @@ mod page;
 mod page_fst;
 mod page_hash;
 mod random;
+mod restore_point;
+mod restore_target;
+mod sealed_segment;
 pub mod segment;
 mod segment_key;
+pub mod storage;
 mod unix_millis;
 
 pub use backend::{Backend, ByteRange, ObjectMeta};
@@ -62,11 +67,16 @@ pub use files::{Directory, File};
 pub use frame_no::FrameNo;
 pub use ids::{LogId, Nonce, SegmentId};
 pub use layout::{Layout, NativeLayout};
+pub use log_head::LogHead;
 pub use manifest::Manifest;
 pub use namespace::Namespace;
 pub use object_path::ObjectPath;
 pub use page::{PageCount, PageNo, PageSize};
 pub use page_hash::{HashSeed, PageHash, PageHashTable, StateChecksum};
 pub use random::Random;
+pub use restore_point::RestorePoint;
+pub use restore_target::{DatabaseShape, NullTarget, PageSink, RestoreTarget, Restored};
+pub use sealed_segment::SealedSegment;
 pub use segment_key::SegmentKey;
+pub use storage::Storage;
 pub use unix_millis::UnixMillis;

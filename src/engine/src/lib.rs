@@ -54,6 +54,7 @@
 //! ```
 
 mod bucket;
+mod find;
 mod history;
 pub mod libsql;
 mod locate;
@@ -61,8 +62,8 @@ mod manifests;
 mod merge;
 mod reached;
 pub mod restore;
-mod restore_point;
 mod spool;
+pub mod storage;
 mod stored_segment;
 mod timeline;
 pub mod verify;
@@ -72,12 +73,11 @@ mod writer;
 pub use bucket::Bucket;
 pub use history::{LoggedCommit, history};
 pub use locate::{Located, locate};
-pub use restore_point::RestorePoint;
 pub use spool::Spool;
 pub use stored_segment::{OpenSegment, StoredSegment};
 pub use timeline::{Ignored, Timeline};
 pub use view::{DATABASE_BYTES_MAX, View};
 pub use walkeep_backends as backends;
 pub use walkeep_core as core;
-pub use walkeep_core::{Error, Result};
-pub use writer::{Handles, SealedSegment, Writer};
+pub use walkeep_core::{Error, RestorePoint, Result, SealedSegment};
+pub use writer::{Handles, Writer};

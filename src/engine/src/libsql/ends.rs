@@ -1,9 +1,8 @@
 //! The ends of segments as restore points: which segments are compacted, and which end answers a time.
 
-use walkeep_core::{FrameNo, Neighbour, SegmentKey, UnixMillis, Unreachable};
+use walkeep_core::{FrameNo, Neighbour, RestorePoint, SegmentKey, UnixMillis, Unreachable};
 
 use crate::reached::Reached;
-use crate::restore_point::RestorePoint;
 use crate::stored_segment::StoredSegment;
 use crate::timeline::Timeline;
 

@@ -9,9 +9,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use walkeep_core::{Directory, Error, File, Random, Result};
-
-use super::target::{DatabaseShape, PageSink, RestoreTarget};
+use walkeep_core::{DatabaseShape, Directory, Error, File, PageSink, Random, RestoreTarget, Result};
 
 /// Files that belong to a database and would be mixed with a new one under its name.
 const LEFTOVERS: [&str; 3] = ["-wal", "-shm", "-journal"];

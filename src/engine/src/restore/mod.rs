@@ -7,9 +7,8 @@
 mod file_target;
 mod plan;
 mod run;
-mod target;
 
 pub use file_target::FileTarget;
 pub use plan::RestorePlan;
-pub use run::{Progress, RestoreOptions, Restored};
-pub use target::{DatabaseShape, NullTarget, PageSink, RestoreTarget};
+pub use run::{Progress, RestoreOptions};
+pub use walkeep_core::{DatabaseShape, NullTarget, PageSink, RestoreTarget, Restored};

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use walkeep_core::segment::BlockDecoder;
-use walkeep_core::{Commit, Error, HashSeed, PageSize, Result, StateChecksum};
+use walkeep_core::{
+    DatabaseShape, Error, HashSeed, PageSink, PageSize, RestoreTarget, Restored, Result, StateChecksum,
+};
 
 use super::plan::{FETCH_RAW_MAX, Fetch, RestorePlan};
-use super::target::{DatabaseShape, PageSink, RestoreTarget};
 use crate::merge::Layer;
 use crate::view::View;
 
@@ -42,23 +44,6 @@ impl Progress {
     }
 }
 
-/// What was restored.
-#[derive(Clone, Copy, Debug)]
-pub struct Restored {
-    /// The commit.
-    pub commit: Commit,
-    /// The size of a page.
-    pub page_size: PageSize,
-    /// The state checksum that was computed from the pages written.
-    pub state: StateChecksum,
-    /// Whether the writer had recorded a state checksum for this commit, and it was this one.
-    pub verified: bool,
-    /// Requests for page images.
-    pub requests: u64,
-    /// Bytes that they brought.
-    pub bytes: u64,
-}
-
 /// What is held per request under way: its images, and as much again for their stored form.
 const FETCH_MEMORY: usize = 2 * FETCH_RAW_MAX;
 
@@ -89,7 +74,9 @@ impl View {
         self.page_hashes()?;
         let sink = target.begin(shape)?;
         let at_once = (options.memory_bytes / FETCH_MEMORY).clamp(1, 64);
-        let jobs = plan.fetches.iter().map(|fetch| self.run(plan, fetch, &sink, &options.progress));
+        // Boxed, so that the whole is `Send` for every lifetime: a limit of the compiler.
+        let jobs = plan.fetches.iter().map(|fetch| self.run(plan, fetch, &sink, &options.progress).boxed());
+        let jobs = jobs.collect::<Vec<_>>();
         let folds: Vec<u64> = stream::iter(jobs).buffer_unordered(at_once).try_collect().await?;
         let folded =
             folds.into_iter().fold(self.manifest().hash_seed().size(self.size()), |all, one| all ^ one);
@@ -167,7 +154,7 @@ impl Work {
                 let start = (position - block.first) as usize * self.page_size.bytes();
                 let end = start + self.page_size.bytes();
                 let image = raw.get(start..end).unwrap_or_default();
-                folded ^= self.layer.check_image(self.seed, position, block, image)?;
+                folded ^= self.layer.segment.check_image(self.seed, position, block, image)?;
                 let page = index.pages().get(position as usize).copied();
                 let offset = page.map_or(0, |page| page.file_offset(self.page_size));
                 if !run.extend(start, end, offset) {

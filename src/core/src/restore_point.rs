@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use walkeep_core::{FrameNo, UnixMillis};
+use crate::frame_no::FrameNo;
+use crate::unix_millis::UnixMillis;
 
 /// A point in a namespace's history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

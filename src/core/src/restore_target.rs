@@ -1,8 +1,11 @@
-//! Where a restored database goes.
+//! Where a restored database goes, and what was restored.
 
 use std::sync::Arc;
 
-use walkeep_core::{PageCount, PageSize, Result};
+use crate::commit::Commit;
+use crate::error::Result;
+use crate::page::{PageCount, PageSize};
+use crate::page_hash::StateChecksum;
 
 /// What is about to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,4 +75,21 @@ impl RestoreTarget for NullTarget {
     fn finish(&mut self) -> Result<()> {
         Ok(())
     }
+}
+
+/// What was restored.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored {
+    /// The commit.
+    pub commit: Commit,
+    /// The size of a page.
+    pub page_size: PageSize,
+    /// The state checksum that was computed from the pages written.
+    pub state: StateChecksum,
+    /// Whether the writer had recorded a state checksum for this commit, and it was this one.
+    pub verified: bool,
+    /// Requests for page images.
+    pub requests: u64,
+    /// Bytes that they brought.
+    pub bytes: u64,
 }
