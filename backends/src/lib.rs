@@ -6,6 +6,8 @@
 //! - [`object`] (feature `object`): S3 and compatibles, Google Cloud Storage, Azure Blob Storage;
 //! - [`metered`]: counts the requests and bytes of any other.
 //!
+//! [`StoreUrl`] (feature `fs`) is where one is, as users write it: a path, or an address like `s3://bucket/prefix`.
+//!
 //! [`os`] (feature `os`) is the machine itself behind the handles of `walkeep-core`: files, clock, randomness. It
 //! is the only place in Walkeep that calls the operating system for them.
 
@@ -19,6 +21,8 @@ pub mod metered;
 pub mod object;
 #[cfg(feature = "os")]
 pub mod os;
+#[cfg(feature = "fs")]
+mod store_url;
 
 #[cfg(feature = "faulty")]
 pub use faulty::Faulty;
@@ -28,3 +32,5 @@ pub use memory::Memory;
 pub use metered::Metered;
 #[cfg(feature = "object")]
 pub use object::Object;
+#[cfg(feature = "fs")]
+pub use store_url::StoreUrl;

@@ -57,6 +57,15 @@ impl<B: Backend> History<B> {
     /// When it cannot be opened.
     pub async fn open(backend: Arc<B>, page_size: PageSize, seed: u64) -> Self {
         let bucket = Bucket::new(Arc::clone(&backend), None).unwrap();
+        Self::open_in(bucket, backend, page_size, seed).await
+    }
+
+    /// The same in a bucket over that backend.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be opened.
+    pub async fn open_in(bucket: Bucket, backend: Arc<B>, page_size: PageSize, seed: u64) -> Self {
         let namespace = Namespace::new("shop").unwrap();
         let (handles, _) = handles(1000, seed);
         let writer = Writer::open(&bucket, &namespace, page_size, &handles).await.unwrap();

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod capture_scene;
+pub mod careless;
 pub mod command;
 pub mod database;
 pub mod flaky;

@@ -11,7 +11,7 @@ use walkeep::core::{
     Commit, CommitKind, Epoch, Error, FrameNo, PageCount, PageNo, PageSize, SegmentId, SegmentKey,
     StateChecksum, UnixMillis,
 };
-use walkeep::{DATABASE_BYTES_MAX, RestorePoint, Timeline, View, locate};
+use walkeep::{DATABASE_BYTES_MAX, Fencing, RestorePoint, Timeline, View, locate};
 use walkeep_tests::handles::SeededRandom;
 use walkeep_tests::history::History;
 use walkeep_tests::recorded::{Recorded, frame_no, page_no};
@@ -47,12 +47,20 @@ async fn storing_a_segment_is_one_put_and_one_get() {
 }
 
 /// Opening is two manifests, each looked for first, and two looks at the segments: for lost manifests, and for the end.
+/// The first manifest is sent three times at once, which tries out whether the store can fence.
 #[tokio::test]
 async fn opening_is_a_handful_of_requests() {
     let mut log = log().await;
     log.fill(1, 1);
     log.commit(1, 1000);
     log.store().await;
+    let before = log.backend.requests();
+    log.reopen(PageSize::MIN).await.unwrap();
+    let spent = log.backend.requests().since(&before);
+    assert_eq!((spent.puts, spent.deletes), (4, 0));
+    assert!(spent.total() <= 10, "{spent:?}");
+
+    log.bucket = log.bucket.with_fencing(Fencing::Unfenced);
     let before = log.backend.requests();
     log.reopen(PageSize::MIN).await.unwrap();
     let spent = log.backend.requests().since(&before);

@@ -21,6 +21,9 @@ use walkeep_tests::handles::handles;
 use walkeep_tests::history::History;
 use walkeep_tests::recorded::frame_no;
 
+/// The creates of an opening before the one of its begin: the claim is sent three times at once.
+const CLAIMS: usize = 3;
+
 async fn log<B: Backend>(backend: B) -> History<B> {
     History::open(Arc::new(backend), PageSize::MIN, 3).await
 }
@@ -140,7 +143,7 @@ async fn a_segment_stored_before_the_claim_is_kept() {
 /// Stops an opening after its claim: the second manifest of two cannot be created.
 async fn claim_and_stop(log: &History<Flaky<Memory>>) {
     let (handles, _) = handles(2000, 99);
-    log.backend.after(1, Fault::Refuse);
+    log.backend.after(CLAIMS, Fault::Refuse);
     let opened = Writer::open(&log.bucket, &log.namespace, PageSize::MIN, &handles).await;
     assert!(matches!(opened, Err(Error::Exhausted { .. })));
 }
@@ -209,7 +212,7 @@ async fn a_namespace_whose_first_opening_was_cut_short_can_be_opened() {
     let backend = Arc::new(Flaky::new(Memory::new()));
     let bucket = Bucket::new(Arc::clone(&backend), None).unwrap();
     let namespace = Namespace::new("shop").unwrap();
-    backend.after(1, Fault::Refuse);
+    backend.after(CLAIMS, Fault::Refuse);
     let (handles, _) = handles(1000, 1);
     assert!(Writer::open(&bucket, &namespace, PageSize::MIN, &handles).await.is_err());
     let writer = Writer::open(&bucket, &namespace, PageSize::MIN, &handles).await.unwrap();
@@ -219,7 +222,7 @@ async fn a_namespace_whose_first_opening_was_cut_short_can_be_opened() {
 /// A store says `Unknown` of what is there and may not stay. Reading it back proves nothing: it is passed on.
 #[tokio::test(start_paused = true)]
 async fn an_outcome_that_reading_does_not_tell_is_passed_on() {
-    for at in 0..2 {
+    for at in [0, CLAIMS] {
         let backend = Arc::new(Flaky::new(Memory::new()));
         let bucket = Bucket::new(Arc::clone(&backend), None).unwrap();
         backend.after(at, Fault::ApplyThenUnknown);
@@ -238,7 +241,7 @@ async fn an_outcome_that_reading_does_not_tell_is_passed_on() {
 #[tokio::test(start_paused = true)]
 async fn lost_replies_are_resolved() {
     for fault in [Fault::ApplyThenUnavailable, Fault::ApplyThenExists, Fault::Unavailable] {
-        for at in 0..4 {
+        for at in 0..CLAIMS + 3 {
             let backend = Flaky::new(Memory::new());
             backend.after(at, fault);
             let mut log = log(backend).await;

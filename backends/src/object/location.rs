@@ -9,11 +9,30 @@ use std::time::Duration;
 
 use walkeep_core::{Error, ObjectPath, Result};
 
-/// What the addresses of object stores look like, for help texts.
-pub const FORMS: &str = "s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&path_style=BOOL&bulk_delete=BOOL&empty_folders=BOOL], \
-                         gs://BUCKET[/PREFIX][?endpoint=URL], \
-                         az://CONTAINER[/PREFIX][?account=NAME&endpoint=URL], \
-                         each with [&allow_http=BOOL&anonymous=BOOL&timeout_s=SECONDS]";
+/// What the addresses of object stores look like, for messages.
+pub const FORMS: &str = "s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX], az://CONTAINER[/PREFIX]";
+
+/// The settings behind `?` and the variables of the environment that count, for help texts.
+pub const SETTINGS: &str = "\
+Settings stand behind '?', joined by '&': s3://logs/shop?endpoint=https://example.org&region=eu-1
+  endpoint=URL          the server, where it is not the service's own
+  allow_http=true       allow an endpoint of http://, which all on the way can read and change
+  anonymous=true        send no credentials
+  timeout_s=SECONDS     how long a request may take, repetitions included: 30
+  region=NAME           s3: the region
+  path_style=false      s3: the bucket is a part of the host name
+  bulk_delete=false     s3: the server cannot delete many objects with one request
+  empty_folders=BOOL    s3: whether folders without objects are listed; true with an endpoint
+  account=NAME          az: the account
+
+Credentials come from the environment alone:
+  s3  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; a web identity; the machine's
+      role. AWS_REGION and AWS_ENDPOINT_URL stand in for region and endpoint
+  gs  GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT_PATH (files),
+      GOOGLE_SERVICE_ACCOUNT_KEY, GOOGLE_BEARER_TOKEN; the machine's account
+  az  AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN,
+      AZURE_STORAGE_TOKEN, or AZURE_CLIENT_ID, AZURE_CLIENT_SECRET and AZURE_TENANT_ID;
+      the machine's identity";
 
 /// The most bytes a prefix may have: with the longest key it stays below the 1024 that stores allow.
 const PREFIX_LEN_MAX: usize = 120;
@@ -248,6 +267,18 @@ impl fmt::Display for ObjectLocation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_key_and_every_service_is_in_the_help() {
+        for service in [Service::S3, Service::Gcs, Service::Azure] {
+            assert!(
+                FORMS.contains(service.scheme()) && SETTINGS.contains(&format!("\n  {}  ", service.scheme()))
+            );
+            for key in service.keys() {
+                assert!(SETTINGS.contains(&format!("\n  {key}=")), "{key}");
+            }
+        }
+    }
 
     fn refused(url: &str) -> String {
         url.parse::<ObjectLocation>().unwrap_err().to_string()

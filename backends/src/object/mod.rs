@@ -36,7 +36,7 @@ pub use self::config::ObjectConfig;
 pub use self::credentials::{Credentials, Secret};
 use self::failure::{Failure, Kind};
 use self::listing::Listing;
-pub use self::location::{FORMS, ObjectLocation, Service};
+pub use self::location::{FORMS, ObjectLocation, SETTINGS, Service};
 use self::retry::attempts;
 use crate::os::SystemRandom;
 

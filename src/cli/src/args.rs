@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use walkeep::backends::StoreUrl;
 use walkeep::core::{FrameNo, Namespace};
 use walkeep_sqlite::IntegrityCheck;
 
-use crate::store::StoreArg;
+use crate::store::StoreParser;
 use crate::time_arg::{self, TimeArg};
 
 const EXAMPLES: &str = "\
@@ -26,7 +27,12 @@ Exit codes:
     or range unreachable
   4 corruption found
 
-STORE is a path or file:///path. WALKEEP_STORE and WALKEEP_NAMESPACE stand in for STORE and -n.";
+STORE is a path, file:///path, or in an object store s3://BUCKET/PREFIX, gs://… or az://…; `walkeep ls --help`
+lists their settings. WALKEEP_STORE and WALKEEP_NAMESPACE stand in for STORE and -n.";
+
+fn store_help() -> String {
+    format!("STORE is {}", StoreUrl::help())
+}
 
 /// Keeps a database's write-ahead log, and gives the database back as it was at any commit.
 #[derive(Debug, Parser)]
@@ -45,18 +51,25 @@ pub(crate) enum Command {
     /// Show what Walkeep does: replicate a small shop's database, make a mistake, and undo it
     Demo(DemoArgs),
     /// Store what changed in a SQLite database since the last time, as one commit
+    #[command(after_help = store_help())]
     Replicate(ReplicateArgs),
     /// Write the database as it was at a restore point, proven
+    #[command(after_help = store_help())]
     Restore(RestoreArgs),
     /// List the namespaces of a store
+    #[command(after_help = store_help())]
     Ls(LsArgs),
     /// List the commits of a namespace, newest first
+    #[command(after_help = store_help())]
     Log(LogArgs),
     /// List the stored segments of a namespace, newest first
+    #[command(after_help = store_help())]
     Segments(NamespaceArgs),
     /// Show one stored segment
+    #[command(after_help = store_help())]
     Inspect(InspectArgs),
     /// Check what is stored
+    #[command(after_help = store_help())]
     Verify(VerifyArgs),
     /// Write completions for a shell
     Completions {
@@ -67,9 +80,9 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
-    /// Where segments are kept: a path or file:///path
-    #[arg(value_name = "STORE", env = "WALKEEP_STORE")]
-    pub(crate) store: StoreArg,
+    /// Where segments are kept: a path, or the address of an object store, see below
+    #[arg(value_name = "STORE", env = "WALKEEP_STORE", hide_env_values = true, value_parser = StoreParser)]
+    pub(crate) store: StoreUrl,
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +117,9 @@ pub(crate) struct ReplicateArgs {
     /// How long to wait while a writer has the database locked, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     pub(crate) busy_timeout: Duration,
+    /// Use a store that cannot tell two writers apart: of two at once, one loses what it was told is stored
+    #[arg(long)]
+    pub(crate) unfenced: bool,
 }
 
 #[derive(Debug, Args)]
@@ -174,8 +190,8 @@ pub(crate) struct LogArgs {
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
     /// The store, or the file of a segment
-    #[arg(value_name = "STORE|FILE", env = "WALKEEP_STORE")]
-    pub(crate) store: StoreArg,
+    #[arg(value_name = "STORE|FILE", env = "WALKEEP_STORE", hide_env_values = true, value_parser = StoreParser)]
+    pub(crate) store: StoreUrl,
     /// The segment's name, as `walkeep segments` shows it
     #[arg(value_name = "KEY")]
     pub(crate) key: Option<String>,

@@ -118,7 +118,7 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
         Error::Exhausted { .. } => {
             ("exhausted", 1, "nothing was changed; make room, wait or raise the limit, and try again")
         }
-        Error::Invalid { .. } => ("invalid", 1, "nothing was changed; the message says what is needed"),
+        Error::Invalid { .. } => ("invalid", 1, "no commit was stored; the message says what is needed"),
         Error::Io { .. } => ("io", 1, "check that the path is right, and that you may read and write it"),
         _ => ("other", 1, USAGE_HINT),
     }

@@ -1,71 +1,34 @@
-//! `STORE` on the command line: a path or a URL.
+//! `STORE` on the command line: opened, with a count of what goes to it.
+//!
+//! What is written there is never repeated in an error: somebody may have put a password into it.
 
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::ffi::OsStr;
 use std::sync::Arc;
 
-use walkeep::backends::fs::{Fs, FsConfig};
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use walkeep::backends::StoreUrl;
 use walkeep::backends::metered::{Metered, Requests};
-use walkeep::{Bucket, Error};
+use walkeep::core::DynBackend;
+use walkeep::{Bucket, Error, Fencing};
 
-/// The schemes that a URL may have, for messages.
-pub(crate) const SCHEMES: &str = "a path, or file:///path";
+/// Reads `STORE`. The parsers of the command line library repeat what they refuse; this one does not.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreParser;
 
-/// Where segments are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StoreArg {
-    path: PathBuf,
-}
+impl TypedValueParser for StoreParser {
+    type Value = StoreUrl;
 
-impl FromStr for StoreArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err(format!("it is empty; a store is {SCHEMES}"));
-        }
-        let path = match text.split_once("://") {
-            None => text,
-            Some(("file", path)) if path.starts_with('/') => path,
-            Some(("file", _)) => {
-                return Err(format!("a file URL has an absolute path; a store is {SCHEMES}"));
-            }
-            Some((scheme, _)) => {
-                return Err(format!("the scheme {scheme:?} is not known; a store is {SCHEMES}"));
-            }
-        };
-        Ok(Self { path: path.into() })
-    }
-}
-
-impl StoreArg {
-    /// The path as it was written.
-    pub(crate) const fn path(&self) -> &PathBuf {
-        &self.path
-    }
-
-    /// Opens a store that exists, for reading.
-    ///
-    /// # Errors
-    ///
-    /// `Unavailable`.
-    pub(crate) fn open(&self) -> Result<Store, Error> {
-        let config = FsConfig::open(&self.path).map_err(|error| match error {
-            Error::NotFound { what } => {
-                Error::Unavailable { what: format!("{what} does not exist"), source: None }
-            }
-            error => error,
-        })?;
-        Store::on(config)
-    }
-
-    /// Opens a store for writing, creating it if it is new.
-    ///
-    /// # Errors
-    ///
-    /// `Unavailable`.
-    pub(crate) fn create(&self) -> Result<Store, Error> {
-        Store::on(FsConfig::create(&self.path)?)
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<StoreUrl, clap::Error> {
+        StoreUrl::from_os_str(value).map_err(|error| {
+            let name = arg.map(|arg| format!("{arg}: ")).unwrap_or_default();
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{name}{error}\n")).with_cmd(command)
+        })
     }
 }
 
@@ -73,36 +36,40 @@ impl StoreArg {
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) bucket: Bucket,
-    metered: Arc<Metered<Fs>>,
+    metered: Arc<Metered<DynBackend>>,
 }
 
 impl Store {
-    fn on(config: FsConfig) -> Result<Self, Error> {
-        let metered = Arc::new(Metered::new(Fs::new(config)));
-        Ok(Self { bucket: Bucket::new(Arc::clone(&metered), None)?, metered })
+    /// Opens a store that exists, for reading.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`; `Invalid` when settings or credentials contradict each other.
+    pub(crate) fn open(url: &StoreUrl) -> Result<Self, Error> {
+        Self::on(url, url.open()?)
+    }
+
+    /// Opens a store for writing, creating a directory that is new.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub(crate) fn create(url: &StoreUrl) -> Result<Self, Error> {
+        Self::on(url, url.create()?)
+    }
+
+    fn on(url: &StoreUrl, backend: DynBackend) -> Result<Self, Error> {
+        let metered = Arc::new(Metered::new(backend));
+        Ok(Self { bucket: Bucket::new(Arc::clone(&metered), None)?.named(url), metered })
+    }
+
+    /// The same store, whether or not it can tell two writers apart.
+    pub(crate) fn unfenced(self) -> Self {
+        Self { bucket: self.bucket.with_fencing(Fencing::Unfenced), ..self }
     }
 
     /// What has gone to the store so far.
     pub(crate) fn requests(&self) -> Requests {
         self.metered.requests()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_and_file_urls_are_stores() {
-        let path = |text: &str| text.parse::<StoreArg>().unwrap().path;
-        assert_eq!(path("./store"), PathBuf::from("./store"));
-        assert_eq!(path("file:///var/store"), PathBuf::from("/var/store"));
-    }
-
-    #[test]
-    fn unknown_schemes_are_refused_with_the_known_ones() {
-        for text in ["memory://x", "s4://bucket", "file://relative", ""] {
-            assert!(text.parse::<StoreArg>().unwrap_err().contains("file:///path"), "{text}");
-        }
     }
 }

@@ -12,6 +12,7 @@ use walkeep_core::{
     SegmentKey,
 };
 
+use crate::fencing::Fencing;
 use crate::libsql::ClusterReader;
 use crate::stored_segment::StoredSegment;
 
@@ -74,6 +75,8 @@ impl<B: Backend> Objects for Bound<B> {
 pub struct Bucket {
     objects: Arc<dyn Objects>,
     layout: Arc<dyn Layout>,
+    fencing: Fencing,
+    name: Arc<str>,
     /// Set where the store is a bucket of libsql-wal, which is only read.
     libsql: Option<Arc<ClusterReader>>,
 }
@@ -110,7 +113,8 @@ impl Bucket {
         config: Option<B::Config>,
         layout: Arc<dyn Layout>,
     ) -> Self {
-        Self { objects: Arc::new(Bound { backend, config }), layout, libsql: None }
+        let objects = Arc::new(Bound { backend, config });
+        Self { objects, layout, fencing: Fencing::default(), name: "the store".into(), libsql: None }
     }
 
     /// The same store, read as a bucket of libsql-wal: one cluster of it. Nothing is ever written to it.
@@ -124,7 +128,7 @@ impl Bucket {
 
     pub(crate) fn with_reader(&self, reader: ClusterReader) -> Self {
         let layout = Arc::new(reader.layout().clone());
-        Self { objects: Arc::clone(&self.objects), layout, libsql: Some(Arc::new(reader)) }
+        Self { layout, libsql: Some(Arc::new(reader)), ..self.clone() }
     }
 
     /// The clusters that libsql-wal keeps in this store: none unless it is a bucket of libsql-wal. Folders whose
@@ -154,6 +158,29 @@ impl Bucket {
     #[must_use]
     pub fn segment_name(&self, namespace: &Namespace, key: &SegmentKey) -> String {
         self.layout.segment(namespace, key).name().to_string()
+    }
+
+    /// The same store, which must be able to fence, or need not.
+    #[must_use]
+    pub fn with_fencing(self, fencing: Fencing) -> Self {
+        Self { fencing, ..self }
+    }
+
+    /// The same store with a name for messages, such as its address.
+    #[must_use]
+    pub fn named(self, name: impl std::fmt::Display) -> Self {
+        Self { name: format!("the store {name}").into(), ..self }
+    }
+
+    /// What writers demand of it.
+    #[must_use]
+    pub const fn fencing(&self) -> Fencing {
+        self.fencing
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The names of all namespaces, and how many directories are not namespaces.

@@ -54,6 +54,8 @@
 //! ```
 
 mod bucket;
+mod claim;
+mod fencing;
 mod find;
 mod history;
 pub mod libsql;
@@ -71,6 +73,7 @@ mod view;
 mod writer;
 
 pub use bucket::Bucket;
+pub use fencing::Fencing;
 pub use history::{LoggedCommit, history};
 pub use locate::{Located, locate};
 pub use spool::Spool;

@@ -21,16 +21,17 @@ use walkeep_core::{
 };
 
 use crate::bucket::Bucket;
+use crate::claim::{Claim, claim};
 use crate::manifests;
 use crate::stored_segment::{OpenSegment, StoredSegment};
 use crate::timeline::{Timeline, no_namespace};
 
 /// How often a step whose outcome is unknown is repeated, and how long to wait before.
-const ATTEMPTS: u32 = 5;
+pub(crate) const ATTEMPTS: u32 = 5;
 /// Where a segment's header holds its identity (`docs/format.md`, 2.1).
 const HEADER_SEGMENT_ID_OFFSET: u64 = 32;
 
-const BACK_OFF: Duration = Duration::from_millis(100);
+pub(crate) const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// The handles that writing needs.
 #[derive(Clone, Debug)]
@@ -71,7 +72,8 @@ impl Writer {
     /// # Errors
     ///
     /// `Fenced` when another one opened it at the same time; `Corrupt` when stored segments have a hole, which is
-    /// never covered up by writing on; `Unavailable`; `Unknown`.
+    /// never covered up by writing on; `Invalid` when the store does not honour create-only requests, unless the
+    /// bucket is [unfenced](crate::Fencing); `Unavailable`; `Unknown`.
     ///
     /// # Cancel safety
     ///
@@ -82,7 +84,28 @@ impl Writer {
         page_size: PageSize,
         handles: &Handles,
     ) -> Result<Self> {
-        let (mut manifest, nonce) = claim(bucket, namespace, page_size, &*handles.random).await?;
+        let Claim { manifest, nonce, refusal } =
+            claim(bucket, namespace, page_size, &*handles.random).await?;
+        let opened = Self::begin(bucket, namespace, manifest, nonce).await;
+        match refusal {
+            None => opened,
+            // The opening has ended all the same: a claim without its begin would keep the newest commits from readers.
+            Some(refusal) => {
+                if let Err(error) = opened {
+                    tracing::debug!(%namespace, %error, "the opening of a store that is refused stays pending");
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Finds out where a claimed epoch begins, and begins it.
+    async fn begin(
+        bucket: &Bucket,
+        namespace: &Namespace,
+        mut manifest: Manifest,
+        nonce: Nonce,
+    ) -> Result<Self> {
         let epoch = manifest.last().epoch;
         let timeline = Timeline::load(bucket, namespace).await?.with_unconfirmed();
         if !timeline.manifest().is_last(nonce) {
@@ -313,41 +336,6 @@ impl Writer {
         }
         Err(fenced(&self.namespace, self.epoch, &newest))
     }
-}
-
-/// Claims the next epoch with a fresh nonce: the manifest in which it is pending and the newest.
-async fn claim(
-    bucket: &Bucket,
-    namespace: &Namespace,
-    page_size: PageSize,
-    random: &dyn Random,
-) -> Result<(Manifest, Nonce)> {
-    for attempt in 1..=ATTEMPTS {
-        let nonce = Nonce::random(random)?;
-        let segments = manifests::newest_segment_epoch(bucket, namespace).await?;
-        let newest = manifests::newest(bucket, namespace).await?;
-        manifests::refuse_lost(bucket, namespace, segments, newest.as_ref())?;
-        let claimed = match newest {
-            Some(newest) => newest.claim(nonce, page_size)?,
-            None => Manifest::create(LogId::random(random)?, HashSeed::random(random)?, page_size, nonce),
-        };
-        match manifests::create(bucket, namespace, &claimed).await {
-            Ok(()) => return Ok((claimed, nonce)),
-            Err(error) if may_have_happened(&error) => {
-                // The reply says nothing about who won: the newest manifest does.
-                if let Some(newest) = manifests::newest(bucket, namespace).await?
-                    && newest.is_last(nonce)
-                {
-                    return Ok((newest, nonce));
-                }
-                tracing::debug!(%namespace, %error, attempt, "another writer was faster; claiming again");
-            }
-            Err(error) => return Err(error),
-        }
-        tokio::time::sleep(BACK_OFF * attempt).await;
-    }
-    let what = format!("namespace {namespace} is being opened by others again and again");
-    Err(Error::Unavailable { what, source: None })
 }
 
 /// Whether a create may have been carried out although it returned this error, and reading tells. `Unknown` is not

@@ -9,13 +9,14 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use rusqlite::Connection;
 use serde::Serialize;
+use walkeep::backends::StoreUrl;
 use walkeep::core::{FrameNo, Namespace};
 use walkeep_sqlite::Captured;
 
 use super::replicate::capture_into;
 use crate::args::{CheckArg, DemoArgs, LogArgs, NamespaceArgs, RestoreArgs, StoreArgs};
 use crate::output;
-use crate::store::{Store, StoreArg};
+use crate::store::Store;
 
 /// What the demo came to, for machines.
 #[derive(Serialize)]
@@ -50,9 +51,7 @@ struct Shop {
 
 impl Shop {
     fn new(directory: &Path, json: bool) -> anyhow::Result<Self> {
-        let arg: StoreArg =
-            directory.join("store").display().to_string().parse().map_err(anyhow::Error::msg)?;
-        let store = arg.create()?;
+        let store = Store::create(&StoreUrl::Directory(directory.join("store")))?;
         Ok(Self { directory: directory.to_path_buf(), namespace: Namespace::new("shop")?, store, json })
     }
 

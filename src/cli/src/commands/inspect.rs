@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use serde::Serialize;
+use walkeep::backends::StoreUrl;
 use walkeep::backends::fs::{Fs, FsConfig};
 use walkeep::core::segment::Codec;
 use walkeep::core::{Commit, ObjectPath, SegmentKey};
@@ -15,7 +16,7 @@ use super::only_namespace;
 use crate::args::InspectArgs;
 use crate::failure::Usage;
 use crate::output;
-use crate::store::StoreArg;
+use crate::store::Store;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -53,23 +54,26 @@ pub(super) async fn run(args: &InspectArgs, json: bool) -> anyhow::Result<()> {
     let segment = match (&args.key, key_alone(args)) {
         (Some(key), _) => from_store(args, &args.store, key).await?,
         (None, Some((store, key))) => from_store(args, &store, key).await?,
-        (None, None) => from_file(args.store.path()).await?,
+        (None, None) => match args.store.path() {
+            Some(path) => from_file(path).await?,
+            None => return Err(no_key(args.store.to_string()).into()),
+        },
     };
     segment.index().check_map(segment.path().as_str())?;
     if json { show_json(&segment, args.pages) } else { show(&segment, args.pages) }
 }
 
 /// The store of the environment and the key, if the one argument is a key and not a file.
-fn key_alone(args: &InspectArgs) -> Option<(StoreArg, &str)> {
-    let path = args.store.path();
+fn key_alone(args: &InspectArgs) -> Option<(StoreUrl, &str)> {
+    let path = args.store.path()?;
     let key = path.to_str().filter(|text| text.parse::<SegmentKey>().is_ok() && !path.exists())?;
     let store = std::env::var("WALKEEP_STORE").ok()?;
     Some((store.parse().ok()?, key))
 }
 
-async fn from_store(args: &InspectArgs, store: &StoreArg, key: &str) -> anyhow::Result<OpenSegment> {
+async fn from_store(args: &InspectArgs, store: &StoreUrl, key: &str) -> anyhow::Result<OpenSegment> {
     let key: SegmentKey = key.parse().map_err(|error: Error| Usage(error.to_string()))?;
-    let store = store.open()?;
+    let store = Store::open(store)?;
     let namespace = only_namespace(&store.bucket, args.namespace.as_ref()).await?;
     let timeline = Timeline::load(&store.bucket, &namespace).await?;
     let mut all = timeline.segments().iter().chain(timeline.unconfirmed());
@@ -78,11 +82,14 @@ async fn from_store(args: &InspectArgs, store: &StoreArg, key: &str) -> anyhow::
     Ok(OpenSegment::open(&store.bucket, &namespace, *stored, timeline.manifest().log_id()).await?)
 }
 
+fn no_key(what: String) -> Usage {
+    Usage(format!("{what}: to look into a store, name a KEY (`walkeep segments` lists them)"))
+}
+
 async fn from_file(path: &Path) -> anyhow::Result<OpenSegment> {
     let metadata = std::fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
     if metadata.is_dir() {
-        let why = "is a directory: to look into a store, name a KEY (`walkeep segments` lists them)";
-        return Err(Usage(format!("{} {why}", path.display())).into());
+        return Err(no_key(format!("{} is a directory", path.display())).into());
     }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let config = FsConfig::open(path.parent().unwrap_or(Path::new("")))?;

@@ -8,6 +8,7 @@ use walkeep::{LoggedCommit, Timeline, history};
 use super::{only_namespace, warn_ignored};
 use crate::args::LogArgs;
 use crate::output;
+use crate::store::Store;
 use crate::time_arg::TimeArg;
 
 #[derive(Serialize)]
@@ -23,7 +24,7 @@ struct Row {
 }
 
 pub(super) async fn run(args: &LogArgs, json: bool) -> anyhow::Result<()> {
-    let store = args.from.store.store.open()?;
+    let store = Store::open(&args.from.store.store)?;
     let namespace = only_namespace(&store.bucket, args.from.namespace.as_ref()).await?;
     for time in [&args.since, &args.until].into_iter().flatten() {
         if let Some(note) = &time.note {

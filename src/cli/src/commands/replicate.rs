@@ -30,6 +30,11 @@ struct Document<'a> {
     requests: u64,
 }
 
+/// What `--unfenced` gives up.
+const UNFENCED: &str = "warning: --unfenced: whether the store can tell two writers apart is not tried out. If it cannot, two \
+                        writers of a namespace at once are both told that their commits are stored, and those of one \
+                        are lost: see to it that there is only one";
+
 pub(super) async fn run(args: &ReplicateArgs, json: bool) -> anyhow::Result<()> {
     let namespace = match &args.namespace {
         Some(namespace) => namespace.clone(),
@@ -39,11 +44,15 @@ pub(super) async fn run(args: &ReplicateArgs, json: bool) -> anyhow::Result<()> 
         // Before anything is created for it.
         return Err(missing(&args.database).into());
     }
-    if !args.store.store.path().exists() {
+    if args.store.store.path().is_some_and(|path| !path.exists()) {
         // A database that cannot be captured leaves no empty store behind.
         drop(Source::open(&args.database, args.busy_timeout)?);
     }
-    let store = args.store.store.create()?;
+    let mut store = Store::create(&args.store.store)?;
+    if args.unfenced {
+        output::note(UNFENCED);
+        store = store.unfenced();
+    }
     let captured = capture_into(&store, &args.database, &namespace, args.busy_timeout).await?;
     if !captured.clock_behind.is_zero() {
         output::note(format!(

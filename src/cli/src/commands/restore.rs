@@ -99,7 +99,7 @@ async fn write_pages(view: &View, target: &mut FileTarget) -> Result<Restored, E
 }
 
 async fn open(args: &RestoreArgs) -> anyhow::Result<(Store, View)> {
-    let store = args.from.store.store.open()?;
+    let store = Store::open(&args.from.store.store)?;
     let namespace = only_namespace(&store.bucket, args.from.namespace.as_ref()).await?;
     let opened = View::open(&store.bucket, &namespace, point(args), args.max_db_size).await;
     if let (Err(_), Some(note)) = (&opened, args.at.as_ref().and_then(|at| at.note.as_ref())) {

@@ -7,6 +7,7 @@ use walkeep::{StoredSegment, Timeline};
 use super::{only_namespace, warn_ignored};
 use crate::args::NamespaceArgs;
 use crate::output;
+use crate::store::Store;
 
 #[derive(Serialize)]
 struct Row {
@@ -21,7 +22,7 @@ struct Row {
 }
 
 pub(super) async fn run(args: &NamespaceArgs, json: bool) -> anyhow::Result<()> {
-    let store = args.store.store.open()?;
+    let store = Store::open(&args.store.store)?;
     let namespace = only_namespace(&store.bucket, args.namespace.as_ref()).await?;
     let timeline = Timeline::load(&store.bucket, &namespace).await?;
     warn_ignored(&namespace, timeline.ignored(), timeline.unconfirmed().len());

@@ -11,6 +11,7 @@ use super::{warn_foreign_folders, warn_ignored};
 use crate::args::VerifyArgs;
 use crate::failure::{CORRUPT, UNREACHABLE};
 use crate::output;
+use crate::store::Store;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -27,7 +28,7 @@ struct Row<'a> {
 }
 
 pub(super) async fn run(args: &VerifyArgs, json: bool) -> anyhow::Result<ExitCode> {
-    let store = args.store.store.open()?;
+    let store = Store::open(&args.store.store)?;
     let (namespaces, mut foreign) = match &args.namespace {
         Some(namespace) => (vec![namespace.clone()], 0),
         None => store.bucket.namespaces().await?,

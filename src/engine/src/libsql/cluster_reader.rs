@@ -28,7 +28,6 @@ impl ClusterReader {
     }
 
     /// The same, with page hashes that can be compared with those of a log of Walkeep's own.
-    #[allow(dead_code)]
     pub(crate) fn with_seed(&self, seed: HashSeed) -> Self {
         Self { layout: self.layout.clone(), seed: Some(seed) }
     }

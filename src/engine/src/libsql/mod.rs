@@ -19,8 +19,15 @@
 mod cluster_reader;
 mod data_segment;
 mod ends;
+mod images;
+mod import;
+mod import_target;
+mod local_log;
 mod replay;
 
 pub(crate) use cluster_reader::ClusterReader;
 pub(crate) use ends::{end_at, mark_compacted};
+pub use import::{ImportSource, Imported, import};
+pub use import_target::ImportOptions;
+pub use local_log::LocalLog;
 pub(crate) use replay::{Replay, Rows};

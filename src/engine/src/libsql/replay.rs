@@ -48,7 +48,6 @@ pub(crate) struct Replay {
     at: Option<FrameNo>,
 }
 
-#[allow(dead_code, reason = "the import uses the rest")]
 impl Replay {
     /// An empty database.
     pub(crate) const fn new(seed: HashSeed) -> Self {
