@@ -334,9 +334,9 @@ async fn the_log_lists_each_end_once_and_names_are_those_of_the_bucket() {
         let key: ObjectKey = name.parse().unwrap();
         assert_eq!(segment.size, bucket.object(ObjectKind::Segment, &key).len() as u64);
     }
-    assert_eq!(opened.namespaces().await.unwrap().0, [bucket.namespace.clone()]);
+    assert_eq!(opened.namespaces().await.unwrap().0, std::slice::from_ref(&bucket.namespace));
     let plain = Bucket::new(Arc::clone(&bucket.memory), None).unwrap();
-    assert_eq!(plain.libsql_clusters().await.unwrap(), [bucket.cluster.clone()]);
+    assert_eq!(plain.libsql_clusters().await.unwrap(), std::slice::from_ref(&bucket.cluster));
 }
 
 #[tokio::test]

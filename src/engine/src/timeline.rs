@@ -260,60 +260,25 @@ impl Timeline {
         Ok(chain)
     }
 
-    /// The same where segments must join exactly: of several that end where the next one is to, the widest from which
-    /// others lead down to the base.
+    /// The same where segments must join exactly.
     fn exact_cover(
         &self,
         frame: FrameNo,
         base: FrameNo,
     ) -> Result<Vec<StoredSegment>, RangeInclusive<FrameNo>> {
-        let mut reached = Reached::new(true);
-        for segment in self.segments.iter().rev() {
-            reached.extend(&segment.key, base);
-        }
-        let best = |ending: &[StoredSegment]| {
-            ending.iter().find(|segment| reached.joins(&segment.key, base)).or(ending.first()).copied()
-        };
-        let holding = || {
-            let holding = self.segments.iter().filter(|segment| segment.key.includes(frame));
-            holding.min_by_key(|segment| (!reached.joins(&segment.key, base), segment.key.end())).copied()
-        };
-        let Some(first) = best(self.ending_at(frame)).or_else(holding) else {
-            return Err(self.hole_up_to(frame, base));
-        };
-        let (mut chain, mut start) = (vec![first], first.key.start());
-        while start > base {
-            let Some(next) = start.previous().and_then(|end| best(self.ending_at(end))) else {
-                return Err(self.hole_below(start, base));
-            };
-            chain.push(next);
-            start = next.key.start();
-        }
-        Ok(chain)
+        libsql::chain(&self.segments, frame, base).map_err(|broken_at| match broken_at {
+            Some(start) => self.hole_below(start, base),
+            None => self.hole_up_to(frame, base),
+        })
     }
 
     fn lists_the_first(&self) -> bool {
         self.segments.iter().any(|segment| segment.key.start() == FrameNo::FIRST)
     }
 
-    /// The segments that end with `frame`, the widest first.
-    pub(crate) fn ending_at(&self, frame: FrameNo) -> &[StoredSegment] {
-        let from = self.segments.partition_point(|segment| segment.key.end() > frame);
-        let rest = self.segments.get(from..).unwrap_or_default();
-        rest.get(..rest.partition_point(|segment| segment.key.end() == frame)).unwrap_or_default()
-    }
-
-    /// The contradiction, if segments that end alike were sealed at different times: libsql-wal gives a compacted
-    /// segment the time of its last input, so these are of two logs, or of two writers.
+    /// The contradiction, if segments that end alike cannot be of one log.
     pub(crate) fn contradiction(&self, end: FrameNo) -> Option<Error> {
-        let ending = if self.exact { self.ending_at(end) } else { &[] };
-        let (first, rest) = ending.split_first()?;
-        let other = rest.iter().find(|other| other.key.time() != first.key.time())?;
-        let object = format!("namespace {}", self.namespace);
-        let say =
-            |key: &SegmentKey| format!("frames {} to {} sealed at {}", key.start(), key.end(), key.time());
-        let expected = format!("one log: beside {} no other segment with this end", say(&first.key));
-        Some(Error::corrupt(object, 0, expected, say(&other.key)))
+        if self.exact { libsql::contradiction(&self.namespace, &self.segments, end) } else { None }
     }
 
     /// The segment to read `frame` from: the widest that ends there, or else the rawest that holds it.

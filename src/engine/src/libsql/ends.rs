@@ -2,6 +2,7 @@
 
 use walkeep_core::{FrameNo, Neighbour, RestorePoint, SegmentKey, UnixMillis, Unreachable};
 
+use super::chain::ending_at;
 use crate::reached::Reached;
 use crate::stored_segment::StoredSegment;
 use crate::timeline::Timeline;
@@ -62,5 +63,5 @@ pub(crate) fn end_at(timeline: &Timeline, time: UnixMillis) -> Result<Option<Fra
 
 /// Whether any of the segments that end with `end` joins what is reached.
 fn joins(timeline: &Timeline, end: FrameNo, reached: &Reached) -> bool {
-    timeline.ending_at(end).iter().any(|segment| reached.joins(&segment.key, FrameNo::FIRST))
+    ending_at(timeline.segments(), end).iter().any(|segment| reached.joins(&segment.key, FrameNo::FIRST))
 }

@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 
 use walkeep_core::{CommitKind, Error, FrameNo, Namespace, PageNo, Result};
 
+use super::chain::ending_at;
 use super::images::for_each_image;
 use super::import_target::{ImportOptions, ImportTarget, frame_count};
 use super::local_log::LocalLog;
@@ -166,7 +167,7 @@ async fn import_end(
 
 /// Of the segments with an end that join the frames before `start`: the narrowest.
 fn serving(timeline: &Timeline, end: FrameNo, start: FrameNo) -> Option<StoredSegment> {
-    let ending = timeline.ending_at(end).iter();
+    let ending = ending_at(timeline.segments(), end).iter();
     ending.filter(|segment| segment.key.start() <= start).max_by_key(|segment| segment.key.start()).copied()
 }
 

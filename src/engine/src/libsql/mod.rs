@@ -16,17 +16,21 @@
 //!
 //! Not here: the formats ([`walkeep_core::libsql`]).
 
+mod chain;
 mod cluster_reader;
 mod data_segment;
 mod ends;
+mod export;
 mod images;
 mod import;
 mod import_target;
 mod local_log;
 mod replay;
 
+pub(crate) use chain::{chain, contradiction};
 pub(crate) use cluster_reader::ClusterReader;
 pub(crate) use ends::{end_at, mark_compacted};
+pub use export::{ExportOptions, Exported, export};
 pub use import::{ImportSource, Imported, import};
 pub use import_target::ImportOptions;
 pub use local_log::LocalLog;
