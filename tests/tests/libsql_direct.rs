@@ -306,6 +306,19 @@ async fn segments_of_two_logs_are_never_mixed() {
     assert_eq!(pages(&bucket.restore(frame(6)).await.unwrap().1), [11, 11]);
 }
 
+/// The twin of the last segment of a page of a listing stands on the next page.
+#[tokio::test]
+async fn a_contradiction_is_found_across_pages_of_a_listing() {
+    let bucket = LibsqlBucket::empty();
+    for end in 1..=1000 {
+        bucket.add(end, end, 1000 + end, 1, &[(1, 1)]);
+    }
+    assert!(bucket.restore(RestorePoint::Latest).await.is_ok());
+    bucket.add(1, 1, 2000, 1, &[(1, 2)]);
+    let error = bucket.restore(RestorePoint::Latest).await.unwrap_err();
+    assert!(error.to_string().contains("one log"), "{error}");
+}
+
 /// Its compactor published inputs that do not join as one range. Where the inputs are still there, that shows.
 #[tokio::test]
 async fn a_compacted_segment_that_says_other_things_than_its_inputs_is_found() {
