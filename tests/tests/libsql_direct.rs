@@ -12,7 +12,7 @@ use walkeep::verify::verify;
 use walkeep::{Bucket, RestorePoint, Timeline, history};
 use walkeep_tests::database::assert_same;
 use walkeep_tests::libsql_bucket::{FIXTURE_ENDS, LibsqlBucket, fixture_state};
-use walkeep_tests::recorded::frame_no;
+use walkeep_tests::recorded::{frame_no, page_no};
 
 #[tokio::test]
 async fn every_end_restores_byte_for_byte() {
@@ -304,6 +304,32 @@ async fn segments_of_two_logs_are_never_mixed() {
     assert!(error.to_string().contains("one log: beside frames 1 to 4 sealed at"), "{error}");
     assert!(problems(&bucket, false).await.iter().any(|problem| problem.contains("one log")));
     assert_eq!(pages(&bucket.restore(frame(6)).await.unwrap().1), [11, 11]);
+}
+
+/// Of segments that end alike the widest is read, unless nothing ends just before it.
+#[tokio::test]
+async fn a_segment_that_joins_nothing_exactly_is_not_used() {
+    let bucket = LibsqlBucket::empty();
+    bucket.add(1, 4, 1000, 2, &[(1, 1), (2, 2)]);
+    bucket.add(3, 8, 2000, 2, &[(1, 33)]);
+    let lost = unreachable(bucket.restore(frame(8)).await.unwrap_err());
+    assert_eq!(lost.restorable, [frame_no(1)..=frame_no(4)], "{lost}");
+    assert_eq!(lost.missing, Some(frame_no(1)..=frame_no(2)), "{lost}");
+    let found = problems(&bucket, false).await;
+    assert!(found.iter().any(|problem| problem.contains("missing are frames 1 to 2")), "{found:?}");
+    bucket.add(5, 8, 2000, 2, &[(2, 5)]);
+    assert_eq!(pages(&bucket.restore(frame(8)).await.unwrap().1), [1, 5]);
+}
+
+#[tokio::test]
+async fn an_index_of_other_pages_is_damage() {
+    let bucket = shrinking();
+    let key = bucket.key(7, 9);
+    let other = [1, 3].map(page_no);
+    bucket.put(ObjectKind::Index, &key, walkeep::core::libsql::PageIndex::encode(other).unwrap());
+    let found = problems(&bucket, false).await;
+    let path = bucket.path(ObjectKind::Index, &key);
+    assert!(found.len() == 1 && found[0].contains(path.as_str()), "{found:?}");
 }
 
 /// The twin of the last segment of a page of a listing stands on the next page.

@@ -24,11 +24,12 @@ pub(crate) fn mark_compacted(segments: &mut [StoredSegment]) {
 
 /// The last reachable end at or before which everything was sealed by `time`; `None` when that is the newest segment.
 ///
-/// Times of sealing can fall (they are 0 after a crash), so each end counts as sealed when all before it were.
+/// Times of sealing can fall (they are 0 after a crash), so the search goes upward and ends with the first that was
+/// sealed later.
 pub(crate) fn end_at(timeline: &Timeline, time: UnixMillis) -> Result<Option<FrameNo>, Box<Unreachable>> {
     let base = FrameNo::FIRST;
     let mut reached = Reached::new(true);
-    let (mut sealed, mut answer) = (UnixMillis(0), None);
+    let mut answer = None;
     let near = |key: &SegmentKey| Neighbour { frame_no: key.end(), time: key.time() };
     let no = |why: &str, before: Option<Neighbour>, after: &SegmentKey| {
         let after = Some(near(after));
@@ -37,8 +38,7 @@ pub(crate) fn end_at(timeline: &Timeline, time: UnixMillis) -> Result<Option<Fra
     };
     for segment in timeline.segments().iter().rev() {
         let key = &segment.key;
-        sealed = sealed.max(key.time());
-        if sealed > time {
+        if key.time() > time {
             return match answer {
                 None => no("it is before the first segment was sealed", None, key),
                 // What follows must join, or what was sealed between the two is not known.
