@@ -65,6 +65,19 @@ impl LibsqlBucket {
     /// Adds a segment `start..=end` with these pages, each with the byte that fills it; frames are numbered from
     /// `start` on.
     pub fn add(&self, start: u64, end: u64, time: u64, size: u32, pages: &[(u32, u8)]) -> ObjectKey {
+        let numbered = pages.iter().zip(start..).map(|((page, byte), frame)| (*page, frame, *byte));
+        self.add_frames(start, end, time, size, &numbered.collect::<Vec<_>>())
+    }
+
+    /// Adds a segment with these pages, each with its frame and the byte that fills it.
+    pub fn add_frames(
+        &self,
+        start: u64,
+        end: u64,
+        time: u64,
+        size: u32,
+        pages: &[(u32, u64, u8)],
+    ) -> ObjectKey {
         let header = DataHeader {
             frame_count: u32::try_from(pages.len()).unwrap(),
             segment_id: SegmentId(u128::from(end)),
@@ -74,14 +87,14 @@ impl LibsqlBucket {
             time: UnixMillis(time),
         };
         let mut writer = DataWriter::new(Vec::new(), header).unwrap();
-        for (at, (page, byte)) in pages.iter().enumerate() {
-            let frame_no = frame_no(start + at as u64);
+        for (page, frame, byte) in pages {
+            let frame_no = frame_no(*frame);
             let page = PageNo::new(*page).unwrap();
             writer.push(&DataFrame { page, frame_no, image: &[*byte; 4096] }).unwrap();
         }
         let key = header.key().unwrap();
         self.put(ObjectKind::Segment, &key, writer.finish().unwrap());
-        let pages = pages.iter().map(|(page, _)| PageNo::new(*page).unwrap());
+        let pages = pages.iter().map(|(page, ..)| PageNo::new(*page).unwrap());
         self.put(ObjectKind::Index, &key, PageIndex::encode(pages).unwrap());
         key
     }

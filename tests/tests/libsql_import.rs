@@ -169,6 +169,25 @@ async fn where_only_the_compacted_segment_is_left_its_end_is_imported() {
     target.is_whole().await;
 }
 
+/// Where only a compacted segment has an end, the frames behind the end before are taken from it, be it none.
+#[tokio::test]
+async fn of_a_wider_segment_only_what_is_new_is_imported() {
+    let (from, target) = (LibsqlBucket::empty(), Target::new());
+    from.add(1, 3, 1000, 3, &[(1, 1), (2, 2), (3, 3)]);
+    from.add_frames(1, 6, 2000, 3, &[(1, 4, 41), (2, 2, 2), (3, 3, 3)]);
+    from.add_frames(1, 8, 3000, 2, &[(1, 4, 41), (2, 2, 2), (3, 3, 3)]);
+    assert_eq!(target.import(&from).await.unwrap().commits_stored, 3);
+    for (end, expected) in [(3, vec![1, 2, 3]), (6, vec![41, 2, 3]), (8, vec![41, 2])] {
+        let file = target.at(end).await;
+        assert_eq!(file.chunks(4096).map(|page| page[0]).collect::<Vec<_>>(), expected, "frame {end}");
+    }
+    let timeline = Timeline::load(&target.bucket, &target.namespace).await.unwrap();
+    let ranges =
+        timeline.segments().iter().map(|segment| (segment.key.start().get(), segment.key.end().get()));
+    assert_eq!(ranges.collect::<Vec<_>>(), [(7, 8), (4, 6), (1, 3)]);
+    target.is_whole().await;
+}
+
 #[tokio::test]
 async fn shrinks_and_growth_behind_them_stay_exact() {
     let (from, target) = (LibsqlBucket::empty(), Target::new());
