@@ -7,7 +7,8 @@
 //!   [`walkeep_core::segment::SegmentWriter`];
 //! - a [`Timeline`] is what is stored; a [`View`] is the database at one [`RestorePoint`] of it, and restores,
 //!   compares and reads pages;
-//! - [`history`](fn@history) lists commits, and [`verify`](mod@verify) proves what is stored.
+//! - [`history`](fn@history) lists commits, and [`verify`](mod@verify) proves what is stored;
+//! - the module [`libsql`](mod@libsql) reads buckets of libsql-wal in place, imports and writes them.
 //!
 //! For SQLite databases see the crate `walkeep-sqlite`, and the command `walkeep`.
 //!

@@ -161,6 +161,11 @@ impl Timeline {
         Ok(newest == Some(self.manifest.version()))
     }
 
+    /// Whether segments must join exactly: so it is in a bucket of libsql-wal.
+    pub(crate) const fn joins_exactly(&self) -> bool {
+        self.exact
+    }
+
     /// The namespace.
     #[must_use]
     pub const fn namespace(&self) -> &Namespace {

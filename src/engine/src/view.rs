@@ -271,11 +271,15 @@ fn commit_at(timeline: &Timeline, segment: &OpenSegment, frame_no: FrameNo) -> R
     let in_segment = at.checked_sub(1).and_then(|at| commits.get(at)).map(near);
     let older = timeline.segments().iter().map(|segment| segment.key).find(|key| key.end() < frame_no);
     let older = older.map(|key| Neighbour { frame_no: key.end(), time: key.time() });
+    let why = if timeline.joins_exactly() {
+        "no segment ends there, and libsql-wal keeps no restore point inside one"
+    } else {
+        "no commit ends there: it lies inside a transaction"
+    };
     Err(Unreachable {
         before: in_segment.or(older),
         after: commits.get(at).map(near),
-        ..timeline
-            .unreachable(format!("frame {frame_no}"), "no commit ends there: it lies inside a transaction")
+        ..timeline.unreachable(format!("frame {frame_no}"), why)
     }
     .into())
 }
