@@ -12,6 +12,7 @@ pub mod forge;
 pub mod full_disk;
 pub mod handles;
 pub mod history;
+pub mod libsql_bucket;
 pub mod memory_target;
 pub mod page_log;
 pub mod recorded;

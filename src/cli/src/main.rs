@@ -9,6 +9,7 @@ mod failure;
 mod output;
 mod progress;
 mod store;
+mod store_format;
 mod time_arg;
 
 use std::io::IsTerminal;

@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use walkeep::backends::StoreUrl;
 use walkeep::backends::metered::{Metered, Requests};
 use walkeep::core::DynBackend;
+use walkeep::core::libsql::Cluster;
 use walkeep::{Bucket, Error, Fencing};
 
 /// Reads `STORE`. The parsers of the command line library repeat what they refuse; this one does not.
@@ -66,6 +67,11 @@ impl Store {
     /// The same store, whether or not it can tell two writers apart.
     pub(crate) fn unfenced(self) -> Self {
         Self { bucket: self.bucket.with_fencing(Fencing::Unfenced), ..self }
+    }
+
+    /// The same store, read as a bucket of libsql-wal.
+    pub(crate) fn into_libsql(self, cluster: Cluster) -> Self {
+        Self { bucket: self.bucket.as_libsql(cluster), ..self }
     }
 
     /// What has gone to the store so far.

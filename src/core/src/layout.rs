@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
+use crate::epoch::Epoch;
 use crate::error::Result;
+use crate::frame_no::FrameNo;
 use crate::manifest::ManifestVersion;
 use crate::namespace::Namespace;
 use crate::object_path::ObjectPath;
@@ -19,12 +21,9 @@ pub trait Layout: Debug + Send + Sync {
     /// The path of a segment.
     fn segment(&self, namespace: &Namespace, key: &SegmentKey) -> ObjectPath;
 
-    /// A path in the folder of segments: where to begin a listing.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` when the name is not a valid path component.
-    fn segment_named(&self, namespace: &Namespace, name: &str) -> Result<ObjectPath>;
+    /// Where to begin a listing of the segments that end at or before `end` in `epoch`, and those of older epochs:
+    /// they follow this path, newest first.
+    fn segments_until(&self, namespace: &Namespace, epoch: Epoch, end: FrameNo) -> ObjectPath;
 
     /// The segment that a path names; `None` for a foreign object.
     fn parse_segment(&self, namespace: &Namespace, path: &ObjectPath) -> Option<SegmentKey>;
@@ -74,8 +73,8 @@ impl Layout for NativeLayout {
         self.segments(namespace).join_checked(&[&key.to_string()])
     }
 
-    fn segment_named(&self, namespace: &Namespace, name: &str) -> Result<ObjectPath> {
-        self.segments(namespace).join(name)
+    fn segments_until(&self, namespace: &Namespace, epoch: Epoch, end: FrameNo) -> ObjectPath {
+        self.segments(namespace).join_checked(&[&SegmentKey::listing_bound(epoch, end)])
     }
 
     fn parse_segment(&self, namespace: &Namespace, path: &ObjectPath) -> Option<SegmentKey> {
@@ -101,7 +100,7 @@ impl Layout for NativeLayout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Epoch, FrameNo, UnixMillis};
+    use crate::UnixMillis;
 
     #[test]
     fn names_read_back_and_foreign_ones_are_not_ours() {

@@ -6,11 +6,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
+use walkeep_core::libsql::{Cluster, clusters_folder};
 use walkeep_core::{
-    Backend, Body, ByteRange, Layout, Namespace, NativeLayout, ObjectMeta, ObjectPath, Result,
+    Backend, Body, ByteRange, Error, Layout, Namespace, NativeLayout, ObjectMeta, ObjectPath, Result,
+    SegmentKey,
 };
 
 use crate::fencing::Fencing;
+use crate::libsql::ClusterReader;
+use crate::stored_segment::StoredSegment;
 
 /// A backend with its configuration bound, so that the engine need not be generic over either.
 #[async_trait]
@@ -73,6 +77,21 @@ pub struct Bucket {
     layout: Arc<dyn Layout>,
     fencing: Fencing,
     name: Arc<str>,
+    /// Set where the store is a bucket of libsql-wal, which is only read.
+    libsql: Option<Arc<ClusterReader>>,
+}
+
+/// Some of a namespace's segments, in order of names.
+#[derive(Debug, Default)]
+pub(crate) struct SegmentListing {
+    /// What was listed; `None` for an object that is no segment.
+    pub(crate) listed: Vec<Option<StoredSegment>>,
+    /// Objects that an upload that did not end left behind.
+    pub(crate) incomplete: usize,
+    /// Where to go on.
+    pub(crate) last: Option<ObjectPath>,
+    /// Whether there may be more.
+    pub(crate) more: bool,
 }
 
 /// How many namespaces one request for their names asks for.
@@ -95,7 +114,50 @@ impl Bucket {
         layout: Arc<dyn Layout>,
     ) -> Self {
         let objects = Arc::new(Bound { backend, config });
-        Self { objects, layout, fencing: Fencing::default(), name: "the store".into() }
+        Self { objects, layout, fencing: Fencing::default(), name: "the store".into(), libsql: None }
+    }
+
+    /// The same store, read as a bucket of libsql-wal: one cluster of it. Nothing is ever written to it.
+    ///
+    /// Whatever reads a store of Walkeep's own reads this too. Restore points are the ends of its segments; see
+    /// [`crate::libsql`].
+    #[must_use]
+    pub fn as_libsql(&self, cluster: Cluster) -> Self {
+        self.with_reader(ClusterReader::new(cluster))
+    }
+
+    pub(crate) fn with_reader(&self, reader: ClusterReader) -> Self {
+        let layout = Arc::new(reader.layout().clone());
+        Self { layout, libsql: Some(Arc::new(reader)), ..self.clone() }
+    }
+
+    /// The clusters that libsql-wal keeps in this store: none unless it is a bucket of libsql-wal. Folders whose
+    /// names are none of clusters are left out.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn libsql_clusters(&self) -> Result<Vec<Cluster>> {
+        let folder = clusters_folder()?;
+        let names: Vec<String> =
+            self.objects.list_directories(&folder, None, usize::MAX).try_collect().await?;
+        Ok(names.into_iter().filter_map(|name| Cluster::new(name).ok()).collect())
+    }
+
+    /// Whether this store is read as a bucket of libsql-wal.
+    #[must_use]
+    pub const fn is_libsql(&self) -> bool {
+        self.libsql.is_some()
+    }
+
+    pub(crate) fn libsql(&self) -> Option<&ClusterReader> {
+        self.libsql.as_deref()
+    }
+
+    /// The name under which this store keeps a segment.
+    #[must_use]
+    pub fn segment_name(&self, namespace: &Namespace, key: &SegmentKey) -> String {
+        self.layout.segment(namespace, key).name().to_string()
     }
 
     /// The same store, which must be able to fence, or need not.
@@ -153,6 +215,10 @@ impl Bucket {
     }
 
     pub(crate) async fn put_new(&self, path: &ObjectPath, body: Body) -> Result<()> {
+        if self.libsql.is_some() {
+            let why = "a bucket of libsql-wal is only read; `walkeep import libsql` copies it into a store";
+            return Err(Error::invalid(format!("writing {path}"), why));
+        }
         self.objects.put_new(path, body).await
     }
 
@@ -167,5 +233,25 @@ impl Bucket {
         limit: usize,
     ) -> Result<Vec<ObjectMeta>> {
         self.objects.list(prefix, after, limit).try_collect().await
+    }
+
+    /// The segments of a namespace whose names follow `after`, at most `limit`.
+    pub(crate) async fn list_segments(
+        &self,
+        namespace: &Namespace,
+        after: Option<&ObjectPath>,
+        limit: usize,
+    ) -> Result<SegmentListing> {
+        if let Some(libsql) = self.libsql() {
+            return libsql.list_segments(self, namespace, after, limit).await;
+        }
+        let objects = self.list(&self.layout.segments(namespace), after, limit).await?;
+        let parse = |object: &ObjectMeta| {
+            let key = self.layout.parse_segment(namespace, &object.path)?;
+            Some(StoredSegment { key, size: object.size })
+        };
+        let listed = objects.iter().map(parse).collect();
+        let more = objects.len() >= limit;
+        Ok(SegmentListing { listed, incomplete: 0, last: objects.into_iter().last().map(|o| o.path), more })
     }
 }

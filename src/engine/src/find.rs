@@ -72,26 +72,25 @@ pub(crate) async fn open(
     let layout = bucket.layout();
     let manifest = manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
     // Names that sort before it and behind no other segment's that ends earlier.
-    let bound = layout.segment_named(namespace, &SegmentKey::listing_bound(key.epoch(), key.end()))?;
-    let mut after = Some(bound);
+    let mut after = Some(layout.segments_until(namespace, key.epoch(), key.end()));
+    let path = layout.segment(namespace, key);
     loop {
-        let page = bucket.list(&layout.segments(namespace), after.as_ref(), NEWEST_PAGE).await?;
-        let last_page = page.len() < NEWEST_PAGE;
-        after = page.last().map(|object| object.path.clone());
-        for object in page {
-            match layout.parse_segment(namespace, &object.path) {
-                Some(found) if found == *key => {
-                    let stored = StoredSegment { key: *key, size: object.size };
-                    let open = OpenSegment::open(bucket, namespace, stored, manifest.log_id()).await?;
-                    return Ok((open, manifest.hash_seed()));
-                }
-                Some(found) if found > *key => return Err(no_segment(namespace, key)),
-                _ => {}
+        let page = bucket.list_segments(namespace, after.as_ref(), NEWEST_PAGE).await?;
+        for StoredSegment { key: found, size } in page.listed.into_iter().flatten() {
+            // Names are compared, because those of libsql-wal do not say whether a segment was compacted.
+            if layout.segment(namespace, &found) == path {
+                let stored = StoredSegment { key: *key, size };
+                let open = OpenSegment::open(bucket, namespace, stored, manifest.log_id()).await?;
+                return Ok((open, manifest.hash_seed()));
+            }
+            if found > *key {
+                return Err(no_segment(namespace, key));
             }
         }
-        if last_page {
+        if !page.more {
             return Err(no_segment(namespace, key));
         }
+        after = page.last;
     }
 }
 

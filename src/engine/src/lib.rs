@@ -7,7 +7,8 @@
 //!   [`walkeep_core::segment::SegmentWriter`];
 //! - a [`Timeline`] is what is stored; a [`View`] is the database at one [`RestorePoint`] of it, and restores,
 //!   compares and reads pages;
-//! - [`history`](fn@history) lists commits, and [`verify`](mod@verify) proves what is stored.
+//! - [`history`](fn@history) lists commits, and [`verify`](mod@verify) proves what is stored;
+//! - the module [`libsql`](mod@libsql) reads buckets of libsql-wal in place, imports and writes them.
 //!
 //! For SQLite databases see the crate `walkeep-sqlite`, and the command `walkeep`.
 //!
@@ -58,9 +59,11 @@ mod claim;
 mod fencing;
 mod find;
 mod history;
+pub mod libsql;
 mod locate;
 mod manifests;
 mod merge;
+mod reached;
 pub mod restore;
 mod spool;
 pub mod storage;

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use walkeep_core::manifest::Validity;
 use walkeep_core::{
-    CommitKind, Error, FrameNo, Manifest, Namespace, Neighbour, RestorePoint, Result, SegmentKey, UnixMillis,
-    Unreachable,
+    CommitKind, Error, FrameNo, Manifest, Namespace, Neighbour, ObjectPath, RestorePoint, Result, SegmentKey,
+    UnixMillis, Unreachable,
 };
 
 use crate::bucket::Bucket;
+use crate::libsql;
 use crate::manifests::{self, NEWEST_PAGE};
 use crate::stored_segment::{OpenSegment, StoredSegment};
 use crate::timeline::{LIST_PAGE, RELIST_MAX, Timeline, no_namespace};
@@ -152,10 +153,10 @@ pub(crate) async fn explain(
 
 /// What a search came to.
 enum Found {
-    /// A commit, and the name behind which a listing gives the segments for it.
+    /// A commit, and the path behind which a listing gives the segments for it.
     Commit {
         frame: FrameNo,
-        after: Option<String>,
+        after: Option<ObjectPath>,
     },
     /// The newest commit, whatever it is, or this one if it still is the newest.
     Newest(Option<FrameNo>),
@@ -210,22 +211,17 @@ impl Search<'_> {
         let Some(owner) = self.manifest.owner(end) else {
             return Ok((Vec::new(), false));
         };
-        let layout = self.bucket.layout();
-        let after = layout.segment_named(self.namespace, &SegmentKey::listing_bound(owner.epoch, end))?;
-        let objects = self.bucket.list(&layout.segments(self.namespace), Some(&after), limit).await?;
-        let more = objects.len() == limit;
-        let keys = objects.into_iter().filter_map(|object| {
-            let key = layout.parse_segment(self.namespace, &object.path)?;
-            Some(StoredSegment { key, size: object.size })
-        });
+        let after = self.bucket.layout().segments_until(self.namespace, owner.epoch, end);
+        let listing = self.bucket.list_segments(self.namespace, Some(&after), limit).await?;
         let counts =
             |key: &SegmentKey| matches!(self.manifest.validity(key), Validity::Valid) && key.end() <= end;
-        Ok((keys.filter(|segment| counts(&segment.key)).collect(), more))
+        let segments = listing.listed.into_iter().flatten().filter(|segment| counts(&segment.key));
+        Ok((segments.collect(), listing.more))
     }
 
-    /// A name behind which a listing gives the segment that holds `frame` first, or nearly so; `None` when no
+    /// A path behind which a listing gives the segment that holds `frame` first, or nearly so; `None` when no
     /// segment ends at or behind it.
-    async fn upper_bound(&self, frame: FrameNo) -> Result<Option<String>> {
+    async fn upper_bound(&self, frame: FrameNo) -> Result<Option<ObjectPath>> {
         let (segments, _) = self.until(frame).await?;
         let ending = segments.first().filter(|segment| segment.key.end() == frame).copied();
         let holding = match ending {
@@ -235,10 +231,11 @@ impl Search<'_> {
         Ok(holding.and_then(|segment| self.bound_of(segment)))
     }
 
-    /// A name behind which a listing gives the segments that end where this one does.
-    fn bound_of(&self, segment: StoredSegment) -> Option<String> {
-        let owner = self.manifest.owner(segment.key.end())?;
-        Some(SegmentKey::listing_bound(owner.epoch, segment.key.end()))
+    /// A path behind which a listing gives the segments that end where this one does.
+    fn bound_of(&self, segment: StoredSegment) -> Option<ObjectPath> {
+        let end = segment.key.end();
+        let owner = self.manifest.owner(end)?;
+        Some(self.bucket.layout().segments_until(self.namespace, owner.epoch, end))
     }
 
     /// The segment with the smallest end behind `frame`, the rawest of several: in growing steps upwards to one
@@ -305,6 +302,9 @@ impl Search<'_> {
 
     /// The commit that was the newest at `time`.
     async fn commit_at(&self, time: UnixMillis) -> Result<Found> {
+        if self.bucket.is_libsql() {
+            return self.end_at(time).await;
+        }
         let around = self.around(time).await?;
         let wanted = RestorePoint::Time(time);
         let before = around.before.map(|segment| neighbour(&segment.key));
@@ -345,6 +345,20 @@ impl Search<'_> {
         }
         let ending = around.before.filter(|segment| segment.key.end() == answer.frame_no);
         Ok(Found::Commit { frame: answer.frame_no, after: self.bound_of(ending.unwrap_or(behind)) })
+    }
+
+    /// In a bucket of libsql-wal: the last end of a segment that was sealed at or before `time`, all before it too.
+    async fn end_at(&self, time: UnixMillis) -> Result<Found> {
+        let timeline = Timeline::load(self.bucket, self.namespace).await?;
+        Ok(match libsql::end_at(&timeline, time) {
+            Ok(Some(frame)) => {
+                let epoch = self.manifest.last().epoch;
+                let after = self.bucket.layout().segments_until(self.namespace, epoch, frame);
+                Found::Commit { frame, after: Some(after) }
+            }
+            Ok(None) => Found::Newest(None),
+            Err(unreachable) => Found::No(unreachable),
+        })
     }
 }
 

@@ -20,6 +20,9 @@ pub(crate) async fn newest_version(
     bucket: &Bucket,
     namespace: &Namespace,
 ) -> Result<Option<ManifestVersion>> {
+    if let Some(libsql) = bucket.libsql() {
+        return Ok(Some(libsql.manifest(namespace)?.version()));
+    }
     let folder = bucket.layout().manifests(namespace);
     let mut after = None;
     loop {
@@ -38,6 +41,10 @@ pub(crate) async fn newest_version(
 ///
 /// `Corrupt` when it is damaged; `Invalid` when a newer version of Walkeep wrote it; `Unavailable`.
 pub(crate) async fn newest(bucket: &Bucket, namespace: &Namespace) -> Result<Option<Manifest>> {
+    if let Some(libsql) = bucket.libsql() {
+        let exists = libsql.has_objects(bucket, namespace).await?;
+        return if exists { libsql.manifest(namespace).map(Some) } else { Ok(None) };
+    }
     match newest_version(bucket, namespace).await? {
         Some(version) => read(bucket, namespace, version).await.map(Some),
         None => Ok(None),
@@ -105,15 +112,14 @@ pub(crate) async fn versions(
 ///
 /// `Unavailable`.
 pub(crate) async fn newest_segment_epoch(bucket: &Bucket, namespace: &Namespace) -> Result<Option<Epoch>> {
-    let folder = bucket.layout().segments(namespace);
     let mut after = None;
     loop {
-        let page = bucket.list(&folder, after.as_ref(), NEWEST_PAGE).await?;
-        let newest = page.iter().find_map(|object| bucket.layout().parse_segment(namespace, &object.path));
-        if newest.is_some() || page.len() < NEWEST_PAGE {
-            return Ok(newest.map(|key| key.epoch()));
+        let page = bucket.list_segments(namespace, after.as_ref(), NEWEST_PAGE).await?;
+        let newest = page.listed.iter().flatten().next();
+        if newest.is_some() || !page.more {
+            return Ok(newest.map(|segment| segment.key.epoch()));
         }
-        after = page.into_iter().last().map(|object| object.path);
+        after = page.last;
     }
 }
 

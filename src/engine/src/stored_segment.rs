@@ -43,6 +43,9 @@ impl OpenSegment {
         stored: StoredSegment,
         log_id: LogId,
     ) -> Result<Self> {
+        if let Some(libsql) = bucket.libsql() {
+            return libsql.open(bucket, namespace, stored, log_id).await;
+        }
         let path = bucket.layout().segment(namespace, &stored.key);
         let (footer, tail, tail_start) = fetch_tail(bucket, &path, stored.size).await?;
         let found = footer.key()?;
@@ -71,6 +74,16 @@ impl OpenSegment {
         let (footer, tail, tail_start) = fetch_tail(bucket, &path, size).await?;
         let stored = StoredSegment { key: footer.key()?, size };
         Self::from_tail(bucket, path, stored, footer, tail, tail_start).await
+    }
+
+    /// A segment whose index was made elsewhere, by the invariants of this module.
+    pub(crate) const fn from_parts(
+        path: ObjectPath,
+        stored: StoredSegment,
+        index: SegmentIndex,
+        whole: Option<Bytes>,
+    ) -> Self {
+        Self { path, stored, index, whole }
     }
 
     async fn from_tail(

@@ -15,8 +15,10 @@ use std::ops::RangeInclusive;
 use walkeep_core::manifest::{ManifestVersion, Validity};
 use walkeep_core::{Epoch, Error, FrameNo, Manifest, Namespace, ObjectPath, Result, SegmentKey, Unreachable};
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, SegmentListing};
+use crate::libsql;
 use crate::manifests;
+use crate::reached::Reached;
 use crate::stored_segment::StoredSegment;
 
 /// Objects asked for in one listing: what object stores return at most.
@@ -34,6 +36,8 @@ pub struct Ignored {
     pub fenced: usize,
     /// Segments of epochs that the manifest does not know.
     pub unknown_epoch: usize,
+    /// Objects of a bucket of libsql-wal whose upload did not end: data without an index.
+    pub incomplete: usize,
 }
 
 /// The valid segments of a namespace, newest first.
@@ -41,6 +45,8 @@ pub struct Ignored {
 pub struct Timeline {
     namespace: Namespace,
     manifest: Manifest,
+    /// Whether segments of a chain must join exactly: where nothing else tells that they are of one log.
+    exact: bool,
     segments: Vec<StoredSegment>,
     /// Segments that an opening under way may yet cut off.
     unconfirmed: Vec<StoredSegment>,
@@ -56,17 +62,14 @@ impl Timeline {
     ///
     /// `NotFound` when there is no such namespace; `Corrupt`, `Invalid` for its manifest; `Unavailable`.
     pub async fn load(bucket: &Bucket, namespace: &Namespace) -> Result<Self> {
-        let objects = bucket.list(&bucket.layout().segments(namespace), None, usize::MAX).await?;
+        let listing = bucket.list_segments(namespace, None, usize::MAX).await?;
         let manifest = manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
-        let mut timeline = Self::empty(namespace, manifest);
-        for object in objects {
-            let key = bucket.layout().parse_segment(namespace, &object.path);
-            timeline.add(key, object.size);
-        }
+        let mut timeline = Self::empty(namespace, manifest, bucket.is_libsql());
+        timeline.add_all(listing);
         Ok(timeline)
     }
 
-    /// Lists what is needed to restore `frame`, or the newest commit when `None`, beginning behind the name
+    /// Lists what is needed to restore `frame`, or the newest commit when `None`, beginning behind the path
     /// `after` and ending where the cover is complete. `manifest` was read before.
     ///
     /// The caller checks with [`Timeline::still_current`] that the manifest did not change meanwhile.
@@ -75,31 +78,39 @@ impl Timeline {
         namespace: &Namespace,
         manifest: Manifest,
         frame: Option<FrameNo>,
-        after: Option<String>,
+        mut after: Option<ObjectPath>,
     ) -> Result<Self> {
-        let folder = bucket.layout().segments(namespace);
-        let mut timeline = Self::empty(namespace, manifest);
-        let mut after: Option<ObjectPath> =
-            after.map(|name| bucket.layout().segment_named(namespace, &name)).transpose()?;
+        let mut timeline = Self::empty(namespace, manifest, bucket.is_libsql());
         loop {
-            let page = bucket.list(&folder, after.as_ref(), LIST_PAGE).await?;
-            let last_page = page.len() < LIST_PAGE;
-            after = page.last().map(|object| object.path.clone());
-            for object in page {
-                let key = bucket.layout().parse_segment(namespace, &object.path);
-                timeline.add(key, object.size);
-            }
-            let target = frame.or(timeline.newest().map(|segment| segment.key.end()));
-            if last_page || target.is_some_and(|frame| timeline.cover(frame).is_ok()) {
+            let page = bucket.list_segments(namespace, after.as_ref(), LIST_PAGE).await?;
+            let more = page.more;
+            after.clone_from(&page.last);
+            timeline.add_all(page);
+            if !more || timeline.is_enough_for(frame) {
                 return Ok(timeline);
             }
         }
     }
 
-    fn empty(namespace: &Namespace, manifest: Manifest) -> Self {
+    /// Whether what was listed so far covers `frame`, or the newest commit.
+    fn is_enough_for(&self, frame: Option<FrameNo>) -> bool {
+        let Some(frame) = frame.or(self.newest().map(|segment| segment.key.end())) else { return false };
+        let listed_to = self.segments.last().map(|segment| segment.key);
+        if self.exact && listed_to.is_none_or(|last| last.start() > FrameNo::FIRST) && !self.lists_the_first()
+        {
+            return false;
+        }
+        let Ok(chain) = self.cover(frame) else { return false };
+        // Where two segments that end alike are a contradiction, all that end like those of the chain are needed.
+        let oldest = chain.last().map(|segment| segment.key.end());
+        !self.exact || listed_to.map(|key| key.end()) < oldest
+    }
+
+    fn empty(namespace: &Namespace, manifest: Manifest, exact: bool) -> Self {
         Self {
             namespace: namespace.clone(),
             manifest,
+            exact,
             segments: Vec::new(),
             unconfirmed: Vec::new(),
             ignored: Ignored::default(),
@@ -107,14 +118,24 @@ impl Timeline {
         }
     }
 
-    fn add(&mut self, key: Option<SegmentKey>, size: u64) {
-        let Some(key) = key else {
+    fn add_all(&mut self, listing: SegmentListing) {
+        self.ignored.incomplete += listing.incomplete;
+        for segment in listing.listed {
+            self.add(segment);
+        }
+        if self.exact {
+            libsql::mark_compacted(&mut self.segments);
+        }
+    }
+
+    fn add(&mut self, segment: Option<StoredSegment>) {
+        let Some(segment) = segment else {
             self.ignored.foreign += 1;
             return;
         };
+        let key = &segment.key;
         self.newest_epoch = self.newest_epoch.max(Some(key.epoch()));
-        let segment = StoredSegment { key, size };
-        match self.manifest.validity(&key) {
+        match self.manifest.validity(key) {
             Validity::Valid => self.segments.push(segment),
             Validity::Unconfirmed => self.unconfirmed.push(segment),
             Validity::Fenced => self.ignored.fenced += 1,
@@ -138,6 +159,11 @@ impl Timeline {
     pub(crate) async fn still_current(&self, bucket: &Bucket) -> Result<bool> {
         let newest: Option<ManifestVersion> = manifests::newest_version(bucket, &self.namespace).await?;
         Ok(newest == Some(self.manifest.version()))
+    }
+
+    /// Whether segments must join exactly: so it is in a bucket of libsql-wal.
+    pub(crate) const fn joins_exactly(&self) -> bool {
+        self.exact
     }
 
     /// The namespace.
@@ -211,10 +237,11 @@ impl Timeline {
     /// The frames that no segment covers.
     pub fn cover(&self, frame: FrameNo) -> Result<Vec<StoredSegment>, RangeInclusive<FrameNo>> {
         let base = self.manifest.base(frame);
+        if self.exact {
+            return self.exact_cover(frame, base);
+        }
         let Some(first) = self.holding(frame) else {
-            let last = self.segments.iter().map(|segment| segment.key.end()).find(|end| *end < frame);
-            let start = last.and_then(FrameNo::next).unwrap_or(base).max(base);
-            return Err(start..=frame);
+            return Err(self.hole_up_to(frame, base));
         };
         let mut chain = vec![*first];
         let mut start = first.key.start();
@@ -238,6 +265,27 @@ impl Timeline {
         Ok(chain)
     }
 
+    /// The same where segments must join exactly.
+    fn exact_cover(
+        &self,
+        frame: FrameNo,
+        base: FrameNo,
+    ) -> Result<Vec<StoredSegment>, RangeInclusive<FrameNo>> {
+        libsql::chain(&self.segments, frame, base).map_err(|broken_at| match broken_at {
+            Some(start) => self.hole_below(start, base),
+            None => self.hole_up_to(frame, base),
+        })
+    }
+
+    fn lists_the_first(&self) -> bool {
+        self.segments.iter().any(|segment| segment.key.start() == FrameNo::FIRST)
+    }
+
+    /// The contradiction, if segments that end alike cannot be of one log.
+    pub(crate) fn contradiction(&self, end: FrameNo) -> Option<Error> {
+        if self.exact { libsql::contradiction(&self.namespace, &self.segments, end) } else { None }
+    }
+
     /// The segment to read `frame` from: the widest that ends there, or else the rawest that holds it.
     pub(crate) fn holding(&self, frame: FrameNo) -> Option<&StoredSegment> {
         let ending = self.segments.iter().find(|segment| segment.key.end() == frame);
@@ -245,6 +293,12 @@ impl Timeline {
             let holding = self.segments.iter().filter(|segment| segment.key.includes(frame));
             holding.min_by_key(|segment| (segment.key.level(), segment.key.end()))
         })
+    }
+
+    /// What is missing of the frames up to one that no segment holds.
+    fn hole_up_to(&self, frame: FrameNo, base: FrameNo) -> RangeInclusive<FrameNo> {
+        let last = self.segments.iter().map(|segment| segment.key.end()).find(|end| *end < frame);
+        last.and_then(FrameNo::next).unwrap_or(base).max(base)..=frame
     }
 
     fn hole_below(&self, start: FrameNo, base: FrameNo) -> RangeInclusive<FrameNo> {
@@ -258,15 +312,12 @@ impl Timeline {
     #[must_use]
     pub fn restorable(&self) -> Vec<RangeInclusive<FrameNo>> {
         let mut ranges: Vec<RangeInclusive<FrameNo>> = Vec::new();
-        let mut reached: Option<FrameNo> = None;
+        let mut reached = Reached::new(self.exact);
         for segment in self.segments.iter().rev() {
             let key = &segment.key;
-            let joins = key.start() <= self.manifest.base(key.end())
-                || reached.and_then(FrameNo::next).is_some_and(|next| next >= key.start());
-            if !joins {
+            if !reached.extend(key, self.manifest.base(key.end())) {
                 continue;
             }
-            reached = reached.max(Some(key.end()));
             let first = if key.level() == 0 { key.start() } else { key.end() };
             match ranges.last_mut() {
                 Some(last) if last.end().next() >= Some(first) => {
@@ -287,23 +338,20 @@ impl Timeline {
     /// The frames whose loss makes the end of a stored segment unreachable, oldest first.
     pub(crate) fn holes(&self) -> Vec<RangeInclusive<FrameNo>> {
         let mut holes = Vec::new();
-        let mut reached: Option<FrameNo> = None;
-        // The end of the last segments that cannot be reached: what joins them is lost for the same reason.
-        let mut lost: Option<FrameNo> = None;
+        let mut reached = Reached::new(self.exact);
+        // The ends of segments that cannot be reached: what joins them is lost for the same reason.
+        let mut lost = Reached::new(self.exact);
         let oldest_first = self.segments.iter().rev().map(|segment| segment.key).collect::<Vec<_>>();
         for ending in oldest_first.chunk_by(|a, b| a.end() == b.end()) {
             let Some(end) = ending.first().map(SegmentKey::end) else { continue };
-            let joins = |to: Option<FrameNo>, key: &SegmentKey| {
-                to.and_then(FrameNo::next).is_some_and(|next| next >= key.start())
-            };
             let base = self.manifest.base(end);
-            if ending.iter().any(|key| key.start() <= base || joins(reached, key)) {
-                reached = Some(end);
+            if ending.iter().any(|key| reached.joins(key, base)) {
+                reached.add(end);
             } else {
-                if !ending.iter().any(|key| joins(lost, key)) {
+                if !ending.iter().any(|key| lost.joins(key, base)) {
                     holes.extend(self.cover(end).err());
                 }
-                lost = Some(end);
+                lost.add(end);
             }
         }
         holes.extend(self.missing_newest());

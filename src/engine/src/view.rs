@@ -96,6 +96,11 @@ impl View {
             missing: Some(missing),
             ..timeline.unreachable(format!("frame {frame_no}"), "no stored segment covers some of its frames")
         })?;
+        if let Some(contradiction) =
+            chain.iter().find_map(|segment| timeline.contradiction(segment.key.end()))
+        {
+            return Err(contradiction);
+        }
         let log_id = timeline.manifest().log_id();
         let opening = chain.into_iter().map(|stored: StoredSegment| async move {
             OpenSegment::open(bucket, timeline.namespace(), stored, log_id).await
@@ -266,11 +271,15 @@ fn commit_at(timeline: &Timeline, segment: &OpenSegment, frame_no: FrameNo) -> R
     let in_segment = at.checked_sub(1).and_then(|at| commits.get(at)).map(near);
     let older = timeline.segments().iter().map(|segment| segment.key).find(|key| key.end() < frame_no);
     let older = older.map(|key| Neighbour { frame_no: key.end(), time: key.time() });
+    let why = if timeline.joins_exactly() {
+        "no segment ends there, and libsql-wal keeps no restore point inside one"
+    } else {
+        "no commit ends there: it lies inside a transaction"
+    };
     Err(Unreachable {
         before: in_segment.or(older),
         after: commits.get(at).map(near),
-        ..timeline
-            .unreachable(format!("frame {frame_no}"), "no commit ends there: it lies inside a transaction")
+        ..timeline.unreachable(format!("frame {frame_no}"), why)
     }
     .into())
 }

@@ -17,6 +17,7 @@ use super::replicate::capture_into;
 use crate::args::{CheckArg, DemoArgs, LogArgs, NamespaceArgs, RestoreArgs, StoreArgs};
 use crate::output;
 use crate::store::Store;
+use crate::store_format::FormatArgs;
 
 /// What the demo came to, for machines.
 #[derive(Serialize)]
@@ -146,7 +147,8 @@ impl Shop {
 
     fn from(&self) -> anyhow::Result<NamespaceArgs> {
         let store = self.path("store").display().to_string().parse().map_err(anyhow::Error::msg)?;
-        Ok(NamespaceArgs { store: StoreArgs { store }, namespace: Some(self.namespace.clone()) })
+        let format = FormatArgs::default();
+        Ok(NamespaceArgs { store: StoreArgs { store }, format, namespace: Some(self.namespace.clone()) })
     }
 
     async fn log(&self) -> anyhow::Result<()> {

@@ -104,6 +104,7 @@ fn codecs(segment: &OpenSegment) -> BTreeMap<String, usize> {
             Codec::None => "none",
             Codec::Zstd => "zstd",
             Codec::Lz4 => "lz4",
+            Codec::LibsqlFrames => "libsql frames",
         };
         *codecs.entry(name.to_string()).or_default() += 1;
     }

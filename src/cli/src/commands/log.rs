@@ -8,7 +8,6 @@ use walkeep::{LoggedCommit, Timeline, history};
 use super::{only_namespace, warn_ignored};
 use crate::args::LogArgs;
 use crate::output;
-use crate::store::Store;
 use crate::time_arg::TimeArg;
 
 #[derive(Serialize)]
@@ -24,7 +23,7 @@ struct Row {
 }
 
 pub(super) async fn run(args: &LogArgs, json: bool) -> anyhow::Result<()> {
-    let store = Store::open(&args.from.store.store)?;
+    let store = args.from.format.open(&args.from.store.store).await?;
     let namespace = only_namespace(&store.bucket, args.from.namespace.as_ref()).await?;
     for time in [&args.since, &args.until].into_iter().flatten() {
         if let Some(note) = &time.note {
@@ -45,7 +44,8 @@ pub(super) async fn run(args: &LogArgs, json: bool) -> anyhow::Result<()> {
             break;
         }
         if !behind(&logged, args.until.as_ref()) {
-            show(&logged, json)?;
+            let name = store.bucket.segment_name(&namespace, &logged.segment);
+            show(&logged, name, json)?;
             left -= 1;
         }
     }
@@ -60,8 +60,8 @@ fn behind(logged: &LoggedCommit, until: Option<&TimeArg>) -> bool {
     until.is_some_and(|until| logged.commit.time > until.time)
 }
 
-fn show(logged: &LoggedCommit, json: bool) -> anyhow::Result<()> {
-    let LoggedCommit { commit, frames, segment } = logged;
+fn show(logged: &LoggedCommit, segment: String, json: bool) -> anyhow::Result<()> {
+    let LoggedCommit { commit, frames, .. } = logged;
     if json {
         return output::json(&Row {
             frame_no: commit.frame_no.get(),
@@ -71,7 +71,7 @@ fn show(logged: &LoggedCommit, json: bool) -> anyhow::Result<()> {
             pages: commit.size_after.get(),
             kind: commit.kind,
             state_checksum: commit.state,
-            segment: segment.to_string(),
+            segment,
         });
     }
     let kind = match commit.kind {

@@ -7,7 +7,6 @@ use walkeep::{Bucket, Error, OpenSegment, Timeline};
 use super::{warn_foreign_folders, warn_ignored};
 use crate::args::LsArgs;
 use crate::output;
-use crate::store::Store;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -22,7 +21,7 @@ struct Row<'a> {
 }
 
 pub(super) async fn run(args: &LsArgs, json: bool) -> anyhow::Result<()> {
-    let store = Store::open(&args.store.store)?;
+    let store = args.format.open(&args.store.store).await?;
     let (namespaces, mut foreign) = store.bucket.namespaces().await?;
     if !json {
         output::line(format!(

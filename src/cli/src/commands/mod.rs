@@ -2,6 +2,8 @@
 
 mod completions;
 mod demo;
+mod export;
+mod import;
 mod inspect;
 mod log;
 mod ls;
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 use walkeep::core::Namespace;
 use walkeep::{Bucket, Error};
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Export, Import};
 use crate::failure::Usage;
 use crate::output;
 
@@ -31,6 +33,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Segments(args) => segments::run(&args, json).await?,
         Command::Inspect(args) => inspect::run(&args, json).await?,
         Command::Verify(args) => return verify::run(&args, json).await,
+        Command::Import(Import::Libsql(args)) => import::run(&args, json).await?,
+        Command::Export(Export::Libsql(args)) => export::run(&args, json).await?,
         Command::Completions { shell } => completions::run(shell),
     }
     Ok(ExitCode::SUCCESS)
@@ -73,6 +77,7 @@ fn warn_ignored(namespace: &Namespace, ignored: walkeep::Ignored, unconfirmed: u
     say(ignored.foreign, "with foreign names");
     say(ignored.fenced, "of writers that were fenced");
     say(ignored.unknown_epoch, "of epochs that the manifest does not know");
+    say(ignored.incomplete, "without an index (an upload by libsql-wal that did not end)");
     say(unconfirmed, "not confirmed yet (a writer is opening the namespace, or an opening was cut short)");
     if !parts.is_empty() {
         output::note(format!("warning: namespace {namespace}: ignored {}", parts.join(", ")));

@@ -31,7 +31,7 @@ struct Document<'a> {
 }
 
 /// What `--unfenced` gives up.
-const UNFENCED: &str = "warning: --unfenced: whether the store can tell two writers apart is not tried out. If it cannot, two \
+pub(super) const UNFENCED: &str = "warning: --unfenced: whether the store can tell two writers apart is not tried out. If it cannot, two \
                         writers of a namespace at once are both told that their commits are stored, and those of one \
                         are lost: see to it that there is only one";
 

@@ -99,7 +99,7 @@ async fn write_pages(view: &View, target: &mut FileTarget) -> Result<Restored, E
 }
 
 async fn open(args: &RestoreArgs) -> anyhow::Result<(Store, View)> {
-    let store = Store::open(&args.from.store.store)?;
+    let store = args.from.format.open(&args.from.store.store).await?;
     let namespace = only_namespace(&store.bucket, args.from.namespace.as_ref()).await?;
     let opened = View::open(&store.bucket, &namespace, point(args), args.max_db_size).await;
     if let (Err(_), Some(note)) = (&opened, args.at.as_ref().and_then(|at| at.note.as_ref())) {
@@ -209,8 +209,11 @@ fn report(done: &Done, path: &Path, how: IntegrityCheck, json: bool) -> anyhow::
             removed,
         });
     }
-    let proof =
-        if restored.verified { "proven by" } else { "which has no recorded state checksum; computed was" };
+    let proof = match (restored.verified, store.bucket.is_libsql()) {
+        (true, _) => "proven by",
+        (false, false) => "which has no recorded state checksum; computed was",
+        (false, true) => "each object checked, of a bucket that records no state checksum; computed was",
+    };
     output::line(format!(
         "{}: frame {} of {}, {}, {proof} state checksum {}",
         path.display(),

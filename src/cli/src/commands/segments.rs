@@ -7,7 +7,6 @@ use walkeep::{StoredSegment, Timeline};
 use super::{only_namespace, warn_ignored};
 use crate::args::NamespaceArgs;
 use crate::output;
-use crate::store::Store;
 
 #[derive(Serialize)]
 struct Row {
@@ -22,7 +21,7 @@ struct Row {
 }
 
 pub(super) async fn run(args: &NamespaceArgs, json: bool) -> anyhow::Result<()> {
-    let store = Store::open(&args.store.store)?;
+    let store = args.format.open(&args.store.store).await?;
     let namespace = only_namespace(&store.bucket, args.namespace.as_ref()).await?;
     let timeline = Timeline::load(&store.bucket, &namespace).await?;
     warn_ignored(&namespace, timeline.ignored(), timeline.unconfirmed().len());
@@ -30,9 +29,10 @@ pub(super) async fn run(args: &NamespaceArgs, json: bool) -> anyhow::Result<()> 
         output::line(format!("{:<76} {:>10} {:>10} {:>12}", "KEY", "START", "END", "BYTES"));
     }
     for StoredSegment { key, size } in timeline.segments() {
+        let name = store.bucket.segment_name(&namespace, key);
         if json {
             output::json(&Row {
-                key: key.to_string(),
+                key: name,
                 epoch: key.epoch(),
                 start: key.start(),
                 end: key.end(),
@@ -43,7 +43,7 @@ pub(super) async fn run(args: &NamespaceArgs, json: bool) -> anyhow::Result<()> 
             })?;
         } else {
             let (start, end) = (key.start(), key.end());
-            output::line(format!("{key} {start:>10} {end:>10} {:>12}", output::bytes(*size)));
+            output::line(format!("{name:<76} {start:>10} {end:>10} {:>12}", output::bytes(*size)));
         }
     }
     Ok(())

@@ -11,7 +11,6 @@ use super::{warn_foreign_folders, warn_ignored};
 use crate::args::VerifyArgs;
 use crate::failure::{CORRUPT, UNREACHABLE};
 use crate::output;
-use crate::store::Store;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -28,7 +27,7 @@ struct Row<'a> {
 }
 
 pub(super) async fn run(args: &VerifyArgs, json: bool) -> anyhow::Result<ExitCode> {
-    let store = Store::open(&args.store.store)?;
+    let store = args.format.open(&args.store.store).await?;
     let (namespaces, mut foreign) = match &args.namespace {
         Some(namespace) => (vec![namespace.clone()], 0),
         None => store.bucket.namespaces().await?,
@@ -36,6 +35,12 @@ pub(super) async fn run(args: &VerifyArgs, json: bool) -> anyhow::Result<ExitCod
     if namespaces.is_empty() {
         output::note("the store has no namespaces");
         return Ok(ExitCode::from(UNREACHABLE));
+    }
+    if store.bucket.is_libsql() {
+        output::note(
+            "note: libsql-wal records neither the identity of a log nor the state of a database: that objects are whole \
+             and join does not prove that they are of one log",
+        );
     }
     let mut damaged = 0;
     for namespace in &namespaces {

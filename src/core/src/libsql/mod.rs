@@ -44,6 +44,7 @@ mod data_header;
 mod data_object;
 mod data_writer;
 mod index_object;
+mod layout;
 mod local_chain;
 mod local_header;
 mod local_segment;
@@ -57,13 +58,14 @@ pub use data_header::{DATA_FOOTER_LEN, DATA_FRAME_LEN, DATA_HEADER_LEN, DataFram
 pub use data_object::{DataObject, DataReader};
 pub use data_writer::DataWriter;
 pub use index_object::{INDEX_HEADER_LEN, PageIndex};
+pub use layout::{EPOCH, LibsqlLayout};
 pub use local_chain::{LOCAL_FRAME_LEN, LocalFrame};
 pub use local_header::{LOCAL_HEADER_LEN, LocalHeader, LocalIndexPlace};
 pub use local_segment::{LocalCommit, LocalSegment, RecoveredSegment};
 pub use local_writer::LocalWriter;
 pub use magic::PAGE_SIZE;
 pub use object_key::ObjectKey;
-pub use object_name::{Cluster, ObjectKind, ObjectName};
+pub use object_name::{Cluster, ObjectKind, ObjectName, clusters_folder};
 
 #[cfg(test)]
 mod tests;

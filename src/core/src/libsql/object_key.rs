@@ -51,6 +51,11 @@ impl ObjectKey {
         Ok(Self { start, end, time })
     }
 
+    /// The key of a range that is known not to be empty.
+    pub(super) const fn of_range(start: FrameNo, end: FrameNo, time: UnixMillis) -> Self {
+        Self { start, end, time }
+    }
+
     /// The first frame.
     #[must_use]
     pub const fn start(&self) -> FrameNo {

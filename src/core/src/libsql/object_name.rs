@@ -59,6 +59,12 @@ impl Cluster {
         &self.namespaces
     }
 
+    /// The folder of a namespace.
+    #[must_use]
+    pub fn namespace(&self, namespace: &Namespace) -> ObjectPath {
+        self.namespaces.join_checked(&[namespace.as_str()])
+    }
+
     /// The folder of a namespace's objects of one kind.
     #[must_use]
     pub fn objects(&self, namespace: &Namespace, kind: ObjectKind) -> ObjectPath {
@@ -77,6 +83,15 @@ impl Cluster {
     pub fn listing_start(&self, namespace: &Namespace, kind: ObjectKind, end: FrameNo) -> ObjectPath {
         self.objects(namespace, kind).join_checked(&[&ObjectKey::listing_bound(end)])
     }
+}
+
+/// The folder whose folders are the clusters of a bucket.
+///
+/// # Errors
+///
+/// None: the result is fallible because paths are checked where they are made.
+pub fn clusters_folder() -> Result<ObjectPath> {
+    ObjectPath::new(CLUSTERS)
 }
 
 impl fmt::Display for Cluster {

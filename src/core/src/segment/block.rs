@@ -6,6 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::header::HEADER_LEN;
 use crate::error::{Error, Result};
+use crate::libsql::{DATA_FRAME_LEN, PAGE_SIZE};
 use crate::page::PageSize;
 
 /// The most bytes of page images in one block: what a reader must be able to hold.
@@ -42,6 +43,9 @@ pub enum Codec {
     Zstd = 1,
     /// One lz4 block, without a length prefix.
     Lz4 = 2,
+    /// Frames of a data object of libsql-wal, each with its header. Only in indexes that were made while such an
+    /// object was read ([`super::IndexAssembler`]); no Walkeep segment holds one, and none is parsed.
+    LibsqlFrames = 255,
 }
 
 impl Codec {
@@ -234,10 +238,22 @@ impl BlockDecoder {
                 .map_err(|error| wrong("a zstd frame".into(), error.to_string()))?,
             Codec::Lz4 => lz4_flex::block::decompress_into(stored, &mut self.raw)
                 .map_err(|error| wrong("an lz4 block".into(), error.to_string()))?,
+            Codec::LibsqlFrames => copy_images(stored, &mut self.raw),
         };
         if len != raw_len {
             return Err(wrong(format!("{raw_len} bytes of page images"), format!("{len} bytes")));
         }
         Ok(&self.raw)
     }
+}
+
+/// Copies the images out of frames of libsql-wal; how many bytes of them there were.
+fn copy_images(frames: &[u8], raw: &mut [u8]) -> usize {
+    let mut copied = 0;
+    for (frame, place) in frames.chunks_exact(DATA_FRAME_LEN).zip(raw.chunks_exact_mut(PAGE_SIZE.bytes())) {
+        let image = frame.get(DATA_FRAME_LEN - PAGE_SIZE.bytes()..).unwrap_or_default();
+        place.copy_from_slice(image);
+        copied += image.len();
+    }
+    copied
 }

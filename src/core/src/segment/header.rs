@@ -57,7 +57,8 @@ pub struct SegmentHeader {
     pub start: FrameNo,
     /// The last frame: a commit.
     pub end: FrameNo,
-    /// How many frames it holds: at least 1, at most the range, fewer after compaction.
+    /// How many frames it holds: at least 1. Fewer than the range after compaction, and where an import had fewer; more
+    /// where all pages of a whole database got the number of the frame that it is at.
     pub frame_count: u32,
 }
 

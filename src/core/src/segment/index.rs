@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::frame_no::FrameNo;
 use crate::page::PageNo;
 use crate::page_fst::PageFst;
-use crate::page_hash::PageHash;
+use crate::page_hash::{PageHash, StateChecksum};
 
 /// What a segment holds and where: about 20 bytes a frame in memory.
 ///
@@ -62,6 +62,17 @@ impl SegmentIndex {
         Ok(index)
     }
 
+    /// An index that was put together elsewhere, from parts that keep the invariants.
+    pub(super) const fn from_parts(
+        footer: Footer,
+        columns: Columns,
+        commits: Vec<Commit>,
+        blocks: Vec<BlockEntry>,
+        map: PageFst,
+    ) -> Self {
+        Self { footer, columns, commits, blocks, map }
+    }
+
     fn footer_agrees(&self) -> bool {
         let (Some(first), Some(last)) = (self.commits.first(), self.commits.last()) else {
             return false;
@@ -94,6 +105,12 @@ impl SegmentIndex {
     #[must_use]
     pub fn commits(&self) -> &[Commit] {
         &self.commits
+    }
+
+    /// The state checksum at the segment's end; `None` where the format records none (libsql-wal).
+    #[must_use]
+    pub fn state(&self) -> Option<StateChecksum> {
+        self.commits.last().and_then(|commit| commit.state)
     }
 
     /// The blocks, in order of position.

@@ -9,6 +9,7 @@
 //!
 //! Not here: fetching bytes, and what a database looks like across segments (`walkeep::View`).
 
+mod assembler;
 mod block;
 mod checksum;
 mod columns;
@@ -19,6 +20,7 @@ mod index;
 mod size_floor;
 mod writer;
 
+pub use assembler::IndexAssembler;
 pub use block::{BLOCK_RAW_MAX, BlockDecoder, BlockEntry, Codec, Compression};
 pub use checksum::ObjectChecksum;
 pub use footer::{FOOTER_LEN, Footer};

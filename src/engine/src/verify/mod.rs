@@ -7,13 +7,17 @@
 //!
 //! Damage does not end a verification: it is written down, and the rest is looked at as far as that makes sense.
 
+mod libsql;
 mod object;
 mod states;
+
+use std::cmp::Reverse;
 
 use futures::stream::{self, StreamExt};
 use walkeep_core::{Error, Namespace, Result};
 
 use crate::bucket::Bucket;
+use crate::libsql::Replay;
 use crate::manifests;
 use crate::stored_segment::OpenSegment;
 use crate::timeline::{Ignored, Timeline};
@@ -54,7 +58,9 @@ pub struct Report {
 /// report.
 pub async fn verify(bucket: &Bucket, namespace: &Namespace, deep: bool) -> Result<Report> {
     let mut report = Report::default();
-    check_manifests(bucket, namespace, &mut report).await?;
+    if !bucket.is_libsql() {
+        check_manifests(bucket, namespace, &mut report).await?;
+    }
     let timeline = match Timeline::load(bucket, namespace).await {
         Ok(timeline) => timeline,
         // All manifests are gone; that is noted already.
@@ -67,21 +73,33 @@ pub async fn verify(bucket: &Bucket, namespace: &Namespace, deep: bool) -> Resul
     report.ignored = timeline.ignored();
     report.unconfirmed = timeline.unconfirmed().len();
     check_cover(&timeline, &mut report);
+    libsql::check_contradictions(&timeline, &mut report);
 
     let log_id = timeline.manifest().log_id();
     let mut segments = timeline.segments().to_vec();
     // Oldest first, and the raw one of several with one end: the order in which states are folded.
-    segments.sort_by_key(|segment| (segment.key.end(), segment.key.level()));
+    segments.sort_by_key(|segment| (segment.key.end(), segment.key.level(), Reverse(segment.key.start())));
     let opening = segments
         .into_iter()
         .map(|stored| async move { (stored, OpenSegment::open(bucket, namespace, stored, log_id).await) });
     let mut opened = stream::iter(opening).buffered(OPEN_CONCURRENCY);
     let mut states = StateFold::new(timeline.manifest());
+    let mut replay = Replay::new(timeline.manifest().hash_seed());
     while let Some((stored, segment)) = opened.next().await {
         report.segments += 1;
         report.segment_bytes += stored.size;
         match segment {
-            Ok(segment) => check_segment(bucket, &segment, deep, &mut states, &mut report).await?,
+            Ok(segment) => match bucket.libsql() {
+                None => check_segment(bucket, &segment, deep, &mut states, &mut report).await?,
+                Some(reader) => {
+                    let index = libsql::check_index(bucket, reader, namespace, &segment).await;
+                    index.or_else(|error| report.note(error))?;
+                    if deep {
+                        report.images_proven += u64::from(segment.index().footer().header.frame_count);
+                        libsql::replay(&mut replay, &segment).or_else(|error| report.note_found(error))?;
+                    }
+                }
+            },
             Err(Error::NotFound { what }) => {
                 report.note(Error::corrupt(what, 0, "an object that is listed", "no object"))?;
                 states.interrupt();
@@ -93,7 +111,7 @@ pub async fn verify(bucket: &Bucket, namespace: &Namespace, deep: bool) -> Resul
         }
     }
     report.states_proven = states.proven();
-    if deep {
+    if deep && !bucket.is_libsql() {
         check_compacted(bucket, &timeline, &mut report).await?;
     }
     Ok(report)
@@ -122,6 +140,15 @@ impl Report {
             return Ok(());
         }
         Err(error)
+    }
+
+    /// The same, and a database too large to look at: not damage for sure, but not proven either.
+    fn note_found(&mut self, error: Error) -> Result<()> {
+        if matches!(error, Error::Exhausted { .. }) {
+            self.problems.push(error);
+            return Ok(());
+        }
+        self.note(error)
     }
 
     /// The same for damage that another check may have met before.
@@ -195,10 +222,5 @@ async fn check_segment(
         Ok(images) => report.images_proven += images,
         Err(error) => report.note(error)?,
     }
-    match states.fold(segment) {
-        // Not damage for sure, but not proven either.
-        Err(error @ Error::Exhausted { .. }) => report.problems.push(error),
-        folded => folded.or_else(|error| report.note(error))?,
-    }
-    Ok(())
+    states.fold(segment).or_else(|error| report.note_found(error))
 }
