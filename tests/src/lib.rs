@@ -10,6 +10,7 @@ pub mod forge;
 pub mod full_disk;
 pub mod handles;
 pub mod history;
+pub mod log_scene;
 pub mod memory_target;
 pub mod page_log;
 pub mod recorded;

@@ -54,8 +54,10 @@
 //! ```
 
 mod bucket;
+mod file_body;
 mod history;
 mod locate;
+pub mod log;
 mod manifests;
 mod merge;
 pub mod restore;
