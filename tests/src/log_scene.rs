@@ -110,23 +110,25 @@ pub fn bucket() -> Bucket {
 #[must_use]
 pub fn table_of(file: &[u8], seed: HashSeed) -> PageHashTable {
     let mut table = PageHashTable::new(seed);
-    let pages = (1_u32..).zip(file.chunks(PAGE)).map(|(page, image)| {
-        // A page that was cut short by a crash is as long as a page, and wrong.
-        let mut whole = image.to_vec();
-        whole.resize(PAGE, 0);
-        (page_no(page), seed.page(page_no(page), &whole))
-    });
+    let pages = (1_u32..).zip(file.chunks(PAGE));
+    let pages = pages.map(|(page, image)| (page_no(page), seed.page(page_no(page), image)));
     let pages = pages.collect::<Vec<_>>();
     table.apply(PageCount(pages.len() as u32), &pages);
     table
 }
 
 /// The database file in a directory; empty where there is none.
-pub fn database_file(directory: &dyn Directory) -> Vec<u8> {
-    let Ok(file) = directory.open(Path::new(DATABASE)) else { return Vec::new() };
-    let mut bytes = vec![0; file.len().unwrap() as usize];
-    file.read_at(0, &mut bytes).unwrap();
-    bytes
+pub fn database_file(directory: &dyn Directory) -> Result<Vec<u8>> {
+    let io = |error| walkeep::Error::io("read the database", error);
+    let file = match directory.open(Path::new(DATABASE)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened.map_err(io)?,
+    };
+    let mut bytes = vec![0; file.len().map_err(io)? as usize];
+    file.read_at(0, &mut bytes).map_err(io)?;
+    // A crash may have left a part of the last page.
+    bytes.resize(bytes.len().next_multiple_of(PAGE), 0);
+    Ok(bytes)
 }
 
 /// Copies what is durable into the database file, as an embedder does, and tells the log.
@@ -161,7 +163,7 @@ pub fn open_log(
     options: &LogOptions,
     handles: &Handles,
 ) -> Result<(Log, Recovered)> {
-    let base = table_of(&database_file(&**directory), head.hash_seed);
+    let base = table_of(&database_file(&**directory)?, head.hash_seed);
     match Log::open(Arc::clone(directory), head, base, options.clone(), handles)? {
         Opened::Ready(log, recovered) => Ok((*log, recovered)),
         Opened::Stale(stale) => panic!("{stale}"),
@@ -170,7 +172,7 @@ pub fn open_log(
 
 /// The database as an embedder sees it: the log's pages, and the file's where it has none.
 pub fn read_all(log: &Log, directory: &dyn Directory) -> Result<Vec<u8>> {
-    let file = database_file(directory);
+    let file = database_file(directory)?;
     let mut seen = Vec::new();
     for page in 1..=log.size().get() {
         match log.read(page_no(page))? {

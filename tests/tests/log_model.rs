@@ -106,7 +106,10 @@ impl Run {
         let segments = match log.seal().unwrap() {
             Some(_) | None => log.sealed(),
         };
-        for segment in segments.iter().filter(|segment| segment.summary.key.end().get() > self.stored) {
+        for segment in &segments {
+            if segment.summary.key.end().get() <= self.stored {
+                continue;
+            }
             self.stored = store.writer.store(segment).await.unwrap().get();
         }
     }
