@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use walkeep::core::current_segment::CurrentHeader;
 use walkeep::core::segment::Compression;
 use walkeep::core::storage::Durable;
 use walkeep::core::{Commit, Directory, Epoch, Error, FrameNo, LogId, PageCount, PageSize, UnixMillis};
@@ -437,4 +438,28 @@ async fn wrong_calls_are_refused_and_change_nothing() {
     drop(transaction);
     assert!(scene.log.seal().unwrap().is_none());
     assert_eq!(scene.log.last(), None);
+}
+
+#[tokio::test]
+async fn commits_from_before_the_time_of_the_store_are_stale() {
+    let mut scene = Scene::new(15).await;
+    let commit = scene.commit(&[(1, 1)], 1);
+    let head = walkeep::core::LogHead { time_floor: UnixMillis(commit.time.get() + 1), ..scene.store.head };
+    let base = table_of(&[], head.hash_seed);
+    let why = stale(Log::open(shared(&scene.directory), &head, base, options(), &scene.handles));
+    assert!(why.contains("is before the store's"), "{why}");
+}
+
+#[tokio::test]
+async fn a_current_file_that_follows_another_database_is_damage() {
+    let mut scene = Scene::new(16).await;
+    scene.commit(&[(1, 1)], 1);
+    scene.log.seal().unwrap();
+    let (name, content) = scene.file("current");
+    let header = CurrentHeader::parse("x", &content).unwrap();
+    let other = CurrentHeader { size_before: PageCount(2), ..header };
+    scene.directory.remove_file(Path::new(&name)).unwrap();
+    scene.directory.put(&name, &other.encode());
+    let damage = corrupt(scene.reopen().await);
+    assert!(damage.contains(&format!("{name} is damaged at offset 48")), "{damage}");
 }
