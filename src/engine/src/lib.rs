@@ -2,6 +2,7 @@
 //!
 //! This crate is the library that a database server embeds:
 //!
+//! - a [`Log`](log::Log) keeps a database's transactions on local disk, and seals them into segments;
 //! - a [`Bucket`] is a store: a backend, and how to call it;
 //! - a [`Writer`] is the one writer of a namespace; it stores [`SealedSegment`]s, made with
 //!   [`walkeep_core::segment::SegmentWriter`];
