@@ -35,8 +35,8 @@ impl DatabaseFile {
     /// `Io`.
     pub fn hashes(&self, seed: HashSeed) -> Result<PageHashTable> {
         let len = self.file.metadata().map_err(failed)?.len();
-        let pages = u32::try_from(len.div_ceil(PAGE_SIZE.bytes_u64())).map_err(|_| {
-            Error::Exhausted { what: format!("a database file of {len} bytes has too many pages") }
+        let pages = u32::try_from(len.div_ceil(PAGE_SIZE.bytes_u64())).map_err(|_| Error::Exhausted {
+            what: format!("a database file of {len} bytes has too many pages"),
         })?;
         let mut hashes = Vec::new();
         for page in (1..=pages).filter_map(PageNo::new) {

@@ -83,8 +83,7 @@ impl<S: Storage> PageStore<S> {
         let (tell, stored) = mpsc::unbounded_channel();
         let durable = head.durable.map(|durable| durable.frame_no);
         let (pending, waiting) = (Entries::new(), log.sealed().into());
-        let mut store =
-            Self { storage, namespace, log, database, pending, waiting, stored, tell, durable };
+        let mut store = Self { storage, namespace, log, database, pending, waiting, stored, tell, durable };
         store.hand_over()?;
         Ok(store)
     }
@@ -121,8 +120,10 @@ impl<S: Storage> PageStore<S> {
     ///
     /// As [`Transaction::commit`](walkeep::log::Transaction::commit).
     pub fn commit(&mut self) -> Result<Option<FrameNo>> {
-        let pages = self.changed_pages()?;
-        let (size, pages) = pages;
+        if self.pending.is_empty() {
+            return Ok(None);
+        }
+        let (size, pages) = self.changed_pages()?;
         let mut transaction = self.log.begin()?;
         for (page, image) in pages {
             transaction.write(page, image)?;

@@ -96,7 +96,10 @@ async fn kill_and_check(store: &str, bucket: &Bucket, times: u64, seed: u64) {
             continue;
         }
         let last = last(&directory, store);
-        assert!(last >= acknowledged, "seed {seed}, time {time}: {acknowledged} of {before} is lost, {last} is there");
+        assert!(
+            last >= acknowledged,
+            "seed {seed}, time {time}: {acknowledged} of {before} is lost, {last} is there"
+        );
         if last == 0 {
             continue;
         }
@@ -120,7 +123,8 @@ async fn on_a_directory(times: u64, seed: u64) {
 async fn on_s3(times: u64, seed: u64) {
     let variable = |name: &str| {
         let name = format!("WALKEEP_TEST_S3_{name}");
-        std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: run `tests/with-s3 cargo test ...`"))
+        std::env::var(&name)
+            .unwrap_or_else(|_| panic!("{name} is not set: run `tests/with-s3 cargo test ...`"))
     };
     let keys = [("AWS_ACCESS_KEY_ID", "ACCESS_KEY"), ("AWS_SECRET_ACCESS_KEY", "SECRET_KEY")];
     if std::env::var(keys[0].0).as_deref() != Ok(variable(keys[0].1).as_str()) {
@@ -135,11 +139,8 @@ async fn on_s3(times: u64, seed: u64) {
     let mut run = [0; 8];
     SystemRandom.fill(&mut run).unwrap();
     let prefix = format!("pagestore-{:016x}", u64::from_le_bytes(run));
-    let store = format!(
-        "s3://{}/{prefix}?endpoint={}&allow_http=true",
-        variable("BUCKET"),
-        variable("ENDPOINT")
-    );
+    let store =
+        format!("s3://{}/{prefix}?endpoint={}&allow_http=true", variable("BUCKET"), variable("ENDPOINT"));
     let bucket = Bucket::new(Arc::new(Object::new(ObjectConfig::from_url(&store).unwrap())), None).unwrap();
     kill_and_check(&store, &bucket, times, seed).await;
 }

@@ -31,6 +31,32 @@ impl Body {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// How many of its bytes are held in memory.
+    #[must_use]
+    pub fn memory_len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Source(_) => 0,
+        }
+    }
+
+    /// Reads bytes at an offset. This may block.
+    ///
+    /// # Errors
+    ///
+    /// As [`BodySource::read_exact_at`].
+    pub fn read_exact_at(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        match self {
+            Self::Source(source) => source.read_exact_at(offset, bytes),
+            Self::Bytes(body) => {
+                let rest = usize::try_from(offset).ok().and_then(|start| body.get(start..));
+                let part = rest.and_then(|rest| rest.get(..bytes.len()));
+                bytes.copy_from_slice(part.ok_or(std::io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl From<Bytes> for Body {

@@ -130,6 +130,31 @@ impl Error {
         }))
     }
 
+    /// The same error for another listener. What stands behind it is kept as text.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::NotFound { what } => Self::NotFound { what: what.clone() },
+            Self::AlreadyExists { what } => Self::AlreadyExists { what: what.clone() },
+            Self::Unreachable(unreachable) => Self::Unreachable(unreachable.clone()),
+            Self::Corrupt(corruption) => Self::Corrupt(corruption.clone()),
+            Self::Unavailable { what, source } => Self::Unavailable {
+                what: what.clone(),
+                source: source.as_ref().map(|source| source.to_string().into()),
+            },
+            Self::Exhausted { what } => Self::Exhausted { what: what.clone() },
+            Self::Fenced { namespace, ours, theirs } => {
+                Self::Fenced { namespace: namespace.clone(), ours: *ours, theirs: theirs.clone() }
+            }
+            Self::Invalid { what, why } => Self::Invalid { what: what.clone(), why: why.clone() },
+            Self::Unknown { what } => Self::Unknown { what: what.clone() },
+            Self::Io { what, source } => Self::Io {
+                what: what.clone(),
+                source: std::io::Error::new(source.kind(), source.to_string()),
+            },
+        }
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
@@ -225,6 +250,22 @@ mod tests {
         assert!(matches!(full, Error::Exhausted { .. }), "{full}");
         let other = Error::io("write x", std::io::ErrorKind::PermissionDenied.into());
         assert!(matches!(other, Error::Io { .. }), "{other}");
+    }
+
+    #[test]
+    fn another_listener_hears_the_same() {
+        let errors = [
+            Error::not_found("x"),
+            Error::unavailable("get x", std::io::Error::from(std::io::ErrorKind::TimedOut)),
+            Error::corrupt("x", 7, "a", "b"),
+            Error::io("write x", std::io::ErrorKind::PermissionDenied.into()),
+            Error::Fenced { namespace: "x".into(), ours: 1, theirs: "2".into() },
+        ];
+        for error in errors {
+            let again = error.again();
+            assert_eq!(again.to_string(), error.to_string());
+            assert_eq!(std::mem::discriminant(&again), std::mem::discriminant(&error));
+        }
     }
 
     #[test]

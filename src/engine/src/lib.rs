@@ -56,6 +56,7 @@
 
 mod bucket;
 mod file_body;
+mod find;
 mod history;
 mod locate;
 pub mod log;
@@ -63,6 +64,7 @@ mod manifests;
 mod merge;
 pub mod restore;
 mod spool;
+pub mod storage;
 mod stored_segment;
 mod timeline;
 pub mod verify;

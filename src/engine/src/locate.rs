@@ -17,7 +17,7 @@ use walkeep_core::{
 };
 
 use crate::bucket::Bucket;
-use crate::manifests;
+use crate::manifests::{self, NEWEST_PAGE};
 use crate::stored_segment::{OpenSegment, StoredSegment};
 use crate::timeline::{LIST_PAGE, RELIST_MAX, Timeline, no_namespace};
 
@@ -119,7 +119,7 @@ fn lost(point: RestorePoint, missing: RangeInclusive<FrameNo>) -> Unreachable {
     Unreachable { missing: Some(missing), ..unreachable(point, why) }
 }
 
-fn unreachable(point: RestorePoint, why: &str) -> Unreachable {
+pub(crate) fn unreachable(point: RestorePoint, why: &str) -> Unreachable {
     Unreachable { wanted: point.to_string(), why: why.into(), ..Unreachable::default() }
 }
 
@@ -169,23 +169,51 @@ struct Around {
     behind: Option<StoredSegment>,
 }
 
-struct Search<'a> {
-    bucket: &'a Bucket,
-    namespace: &'a Namespace,
-    manifest: &'a Manifest,
+/// A search in the segments that a manifest lets count.
+pub(crate) struct Search<'a> {
+    pub(crate) bucket: &'a Bucket,
+    pub(crate) namespace: &'a Namespace,
+    pub(crate) manifest: &'a Manifest,
 }
 
 impl Search<'_> {
+    /// The newest valid segment that ends at or before `end`; of several with that end, the widest.
+    pub(crate) async fn newest_until(&self, end: FrameNo) -> Result<Option<StoredSegment>> {
+        let (mut limit, mut end) = (NEWEST_PAGE, end);
+        loop {
+            let (segments, more) = self.until_few(end, limit).await?;
+            match segments.first() {
+                Some(found) => return Ok(Some(*found)),
+                None if !more => return Ok(None),
+                // All of them were fenced, or foreign: look at more.
+                None if limit < LIST_PAGE => limit = LIST_PAGE,
+                None => {
+                    // A thousand that do not count: what counts and ends before them is of an epoch before.
+                    let Some(before) = self.manifest.owner(end).and_then(|entry| entry.begin?.previous())
+                    else {
+                        return Ok(None);
+                    };
+                    end = before;
+                }
+            }
+        }
+    }
+
     /// The valid segments among the 1,000 that end at or before `end` in its epoch and older ones, newest first,
     /// and whether there are more.
     async fn until(&self, end: FrameNo) -> Result<(Vec<StoredSegment>, bool)> {
+        self.until_few(end, LIST_PAGE).await
+    }
+
+    /// The same among so many segments.
+    async fn until_few(&self, end: FrameNo, limit: usize) -> Result<(Vec<StoredSegment>, bool)> {
         let Some(owner) = self.manifest.owner(end) else {
             return Ok((Vec::new(), false));
         };
         let layout = self.bucket.layout();
         let after = layout.segment_named(self.namespace, &SegmentKey::listing_bound(owner.epoch, end))?;
-        let objects = self.bucket.list(&layout.segments(self.namespace), Some(&after), LIST_PAGE).await?;
-        let more = objects.len() == LIST_PAGE;
+        let objects = self.bucket.list(&layout.segments(self.namespace), Some(&after), limit).await?;
+        let more = objects.len() == limit;
         let keys = objects.into_iter().filter_map(|object| {
             let key = layout.parse_segment(self.namespace, &object.path)?;
             Some(StoredSegment { key, size: object.size })

@@ -9,7 +9,7 @@ use walkeep_core::{Body, ByteRange, Epoch, Error, Manifest, Namespace, Result};
 use crate::bucket::Bucket;
 
 /// How many names to ask for when looking for the newest: more than one, since foreign names may sort before it.
-const NEWEST_PAGE: usize = 8;
+pub(crate) const NEWEST_PAGE: usize = 8;
 
 /// The version of the newest manifest; `None` when the namespace has none.
 ///

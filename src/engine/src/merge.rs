@@ -9,8 +9,8 @@
 
 use std::sync::Arc;
 
-use walkeep_core::segment::{BlockEntry, SizeFloor};
-use walkeep_core::{Commit, Error, FrameNo, HashSeed, PageCount, PageNo, Result};
+use walkeep_core::segment::SizeFloor;
+use walkeep_core::{Commit, FrameNo, PageCount, PageNo, Result};
 
 use crate::stored_segment::OpenSegment;
 
@@ -63,33 +63,6 @@ impl Layer {
         };
         let frame = index.frames().get(position as usize);
         Ok(Some(frame.is_some_and(|frame| self.shows(page, *frame)).then_some(position)))
-    }
-
-    /// Checks an image against the hash that the segment has for it.
-    pub(crate) fn check_image(
-        &self,
-        seed: HashSeed,
-        position: u32,
-        block: &BlockEntry,
-        image: &[u8],
-    ) -> Result<u64> {
-        let index = self.segment.index();
-        let at = position as usize;
-        if let (Some(page), Some(expected)) = (index.pages().get(at), index.hashes().get(at)) {
-            let found = seed.page(*page, image);
-            if found == *expected {
-                return Ok(found.0);
-            }
-            let expected = format!("an image of page {page} with hash {:016x}", expected.0);
-            let found = format!("one with hash {:016x}", found.0);
-            return Err(Error::corrupt(self.segment.path(), block.offset, expected, found));
-        }
-        Err(Error::corrupt(
-            self.segment.path(),
-            block.offset,
-            format!("a frame at position {position}"),
-            "none",
-        ))
     }
 }
 

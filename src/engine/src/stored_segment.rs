@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use std::ops::Range;
-use walkeep_core::segment::{FOOTER_LEN, Footer, SegmentIndex, TAIL_LEN};
-use walkeep_core::{ByteRange, Error, LogId, Namespace, ObjectPath, Result, SegmentKey};
+use walkeep_core::segment::{BlockDecoder, BlockEntry, FOOTER_LEN, Footer, SegmentIndex, TAIL_LEN};
+use walkeep_core::{ByteRange, Error, HashSeed, LogId, Namespace, ObjectPath, Result, SegmentKey};
 
 use crate::bucket::Bucket;
 
@@ -121,6 +121,12 @@ impl OpenSegment {
         &self.index
     }
 
+    /// What it holds, without the rest.
+    #[must_use]
+    pub fn into_index(self) -> SegmentIndex {
+        self.index
+    }
+
     /// Forgets the page images that came with the index, to bound memory.
     pub(crate) fn drop_whole(&mut self) {
         self.whole = None;
@@ -151,6 +157,52 @@ impl OpenSegment {
             return Err(Error::corrupt(&self.path, range.start, expected, format!("{} bytes", bytes.len())));
         }
         Ok(bytes)
+    }
+
+    /// The image at a position, checked: at most one request.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`, `NotFound`, `Unavailable`.
+    pub(crate) async fn image(&self, bucket: &Bucket, seed: HashSeed, position: u32) -> Result<Bytes> {
+        let page_size = self.index.footer().header.page_size;
+        let block = self.index.block_of(position).ok_or_else(|| self.no_position(0, position))?;
+        let stored = self.bytes(bucket, block.offset..block.end()).await?;
+        let mut decoder = BlockDecoder::new()?;
+        let raw = decoder.decode(self.path.as_str(), block, page_size, &stored)?;
+        let start = (position - block.first) as usize * page_size.bytes();
+        let image = raw.get(start..start + page_size.bytes()).unwrap_or_default();
+        self.check_image(seed, position, block, image)?;
+        Ok(Bytes::copy_from_slice(image))
+    }
+
+    /// Checks an image against the hash that the segment has for it, which it returns.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`.
+    pub(crate) fn check_image(
+        &self,
+        seed: HashSeed,
+        position: u32,
+        block: &BlockEntry,
+        image: &[u8],
+    ) -> Result<u64> {
+        let at = position as usize;
+        if let (Some(page), Some(expected)) = (self.index.pages().get(at), self.index.hashes().get(at)) {
+            let found = seed.page(*page, image);
+            if found == *expected {
+                return Ok(found.0);
+            }
+            let expected = format!("an image of page {page} with hash {:016x}", expected.0);
+            let found = format!("one with hash {:016x}", found.0);
+            return Err(Error::corrupt(&self.path, block.offset, expected, found));
+        }
+        Err(self.no_position(block.offset, position))
+    }
+
+    fn no_position(&self, offset: u64, position: u32) -> Error {
+        Error::corrupt(&self.path, offset, format!("a frame at position {position}"), "none")
     }
 }
 

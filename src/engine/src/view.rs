@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use walkeep_core::segment::BlockDecoder;
 use walkeep_core::{
     Commit, Error, FrameNo, Manifest, Namespace, Neighbour, PageCount, PageHashTable, PageNo, PageSize,
     RestorePoint, Result, Unreachable,
@@ -234,31 +233,15 @@ impl View {
         for layer in &self.layers {
             if let Some(found) = layer.find(page)? {
                 return match found {
-                    Some(position) => self.image(layer, position).await,
+                    Some(position) => {
+                        let seed = self.manifest.hash_seed();
+                        layer.segment.image(&self.bucket, seed, position).await
+                    }
                     None => break,
                 };
             }
         }
         Ok(vec![0; self.page_size.bytes()].into())
-    }
-
-    async fn image(&self, layer: &Layer, position: u32) -> Result<Bytes> {
-        let segment = &layer.segment;
-        let Some(block) = segment.index().block_of(position) else {
-            return Err(Error::corrupt(
-                segment.path(),
-                0,
-                format!("a block with position {position}"),
-                "none",
-            ));
-        };
-        let stored = segment.bytes(&self.bucket, block.offset..block.end()).await?;
-        let mut decoder = BlockDecoder::new()?;
-        let raw = decoder.decode(segment.path().as_str(), block, self.page_size, &stored)?;
-        let start = (position - block.first) as usize * self.page_size.bytes();
-        let image = raw.get(start..start + self.page_size.bytes()).unwrap_or_default();
-        layer.check_image(self.manifest.hash_seed(), position, block, image)?;
-        Ok(Bytes::copy_from_slice(image))
     }
 
     /// All pages in order, with their images.

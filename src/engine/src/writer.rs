@@ -16,13 +16,13 @@ use std::time::Duration;
 use walkeep_backends::os::{SystemClock, SystemRandom};
 use walkeep_core::segment::{FOOTER_LEN, Footer, SegmentSummary};
 use walkeep_core::{
-    ByteRange, Clock, Epoch, Error, FrameNo, HashSeed, LogId, Manifest, Namespace, Nonce, PageSize, Random,
-    Result, SealedSegment, SegmentId, SegmentKey, UnixMillis,
+    ByteRange, Clock, Epoch, Error, FrameNo, HashSeed, LogHead, LogId, Manifest, Namespace, Nonce, PageSize,
+    Random, Result, SealedSegment, SegmentId, SegmentKey, UnixMillis,
 };
 
 use crate::bucket::Bucket;
 use crate::manifests;
-use crate::stored_segment::StoredSegment;
+use crate::stored_segment::{OpenSegment, StoredSegment};
 use crate::timeline::{Timeline, no_namespace};
 
 /// How often a step whose outcome is unknown is repeated, and how long to wait before.
@@ -61,6 +61,8 @@ pub struct Writer {
     tip: Option<StoredSegment>,
     /// The segment behind it that may be stored already: nothing else may take its frames in this epoch.
     begun: Option<SegmentId>,
+    /// How often a step of [`Writer::store`] is tried before it is left to the caller.
+    attempts: u32,
 }
 
 impl Writer {
@@ -104,11 +106,72 @@ impl Writer {
             }
             if !newest.is_pending() {
                 let (bucket, namespace) = (bucket.clone(), namespace.clone());
-                return Ok(Self { bucket, namespace, manifest: newest, nonce, epoch, tip, begun: None });
+                return Ok(Self {
+                    bucket,
+                    namespace,
+                    manifest: newest,
+                    nonce,
+                    epoch,
+                    tip,
+                    begun: None,
+                    attempts: ATTEMPTS,
+                });
             }
             manifest = newest;
         }
         Err(Error::Unknown { what: format!("opening namespace {namespace} did not settle; open it again") })
+    }
+
+    /// The same writer, which tries each step once and leaves repetitions to its caller.
+    #[must_use]
+    pub(crate) fn trying_once(self) -> Self {
+        Self { attempts: 1, ..self }
+    }
+
+    /// Writes to what should be the same store from now on, with other credentials perhaps.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when this writer's manifest is not there: it is another store, where a check for newer manifests
+    /// would find none and acknowledge what no restore can reach. `Unavailable`, `Corrupt`.
+    pub(crate) async fn move_to(&mut self, bucket: Bucket) -> Result<()> {
+        let version = self.manifest.version();
+        match manifests::read(&bucket, &self.namespace, version).await {
+            Ok(there) if there == self.manifest => {
+                self.bucket = bucket;
+                Ok(())
+            }
+            Ok(_) | Err(Error::NotFound { .. }) => {
+                let why = format!(
+                    "manifest {version}, with which it was opened, is not there: open it in that store"
+                );
+                Err(Error::invalid(format!("another store for namespace {}", self.namespace), why))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the log goes on, for whoever seals its segments: one request.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`, `NotFound`, `Unavailable`.
+    pub async fn head(&self) -> Result<LogHead> {
+        let durable = match self.tip {
+            None => None,
+            Some(tip) => {
+                let open = OpenSegment::open(&self.bucket, &self.namespace, tip, self.log_id()).await?;
+                open.index().commits().last().copied()
+            }
+        };
+        Ok(LogHead {
+            log_id: self.log_id(),
+            hash_seed: self.hash_seed(),
+            epoch: self.epoch,
+            page_size: self.manifest.last().page_size,
+            durable,
+            time_floor: self.time_floor(),
+        })
     }
 
     /// The log's identity.
@@ -190,12 +253,12 @@ impl Writer {
     /// Puts the segment, repeating the same bytes while the outcome is unknown.
     async fn put(&self, segment: &SealedSegment) -> Result<()> {
         let path = self.bucket.layout().segment(&self.namespace, &segment.summary.key);
-        for attempt in 1..=ATTEMPTS {
+        for attempt in 1..=self.attempts {
             match self.bucket.put_new(&path, segment.body.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(Error::AlreadyExists { .. }) => return self.check_is_ours(&path, segment).await,
                 Err(error) if !may_have_happened(&error) => return Err(error),
-                Err(error) if attempt == ATTEMPTS => {
+                Err(error) if attempt == self.attempts => {
                     return Err(Error::Unknown { what: format!("storing {path}: {error}") });
                 }
                 Err(error) => tracing::debug!(%path, %error, attempt, "trying again to store a segment"),
@@ -232,10 +295,10 @@ impl Writer {
             .checked_add(1)
             .and_then(walkeep_core::manifest::ManifestVersion::new);
         let next = next.ok_or_else(|| Error::Exhausted { what: "all manifest versions are used".into() })?;
-        for attempt in 1..=ATTEMPTS {
+        for attempt in 1..=self.attempts {
             match manifests::read(&self.bucket, &self.namespace, next).await {
                 Err(Error::NotFound { .. }) => return Ok(()),
-                Err(Error::Unavailable { .. }) if attempt < ATTEMPTS => {
+                Err(Error::Unavailable { .. }) if attempt < self.attempts => {
                     tokio::time::sleep(BACK_OFF * 2_u32.pow(attempt)).await;
                 }
                 Err(error) => return Err(self.unknown_ownership(&error)),

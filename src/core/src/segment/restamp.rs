@@ -43,7 +43,7 @@ pub fn restamp(
     while offset < middle.end {
         let len = usize::try_from(middle.end - offset).map_or(CHUNK, |rest| rest.min(CHUNK));
         let bytes = chunk.get_mut(..len).unwrap_or_default();
-        read(body, offset, bytes).map_err(|error| Error::io(format!("read {object}"), error))?;
+        body.read_exact_at(offset, bytes).map_err(|error| Error::io(format!("read {object}"), error))?;
         before.update(bytes);
         after.update(bytes);
         offset += len as u64;
@@ -61,18 +61,6 @@ pub fn restamp(
     Ok((summary, Body::Source(Arc::new(restamped))))
 }
 
-fn read(body: &Body, offset: u64, into: &mut [u8]) -> io::Result<()> {
-    match body {
-        Body::Source(source) => source.read_exact_at(offset, into),
-        Body::Bytes(bytes) => {
-            let start = usize::try_from(offset).unwrap_or(usize::MAX);
-            let bytes = bytes.get(start..).and_then(|rest| rest.get(..into.len()));
-            into.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-            Ok(())
-        }
-    }
-}
-
 /// Another header and footer over the same body.
 #[derive(Debug)]
 struct Restamped {
@@ -87,7 +75,7 @@ impl BodySource for Restamped {
     }
 
     fn read_exact_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        read(&self.middle, offset, bytes)?;
+        self.middle.read_exact_at(offset, bytes)?;
         lay_over(&self.head, 0, offset, bytes);
         lay_over(&self.tail, self.middle.len() - FOOTER_LEN as u64, offset, bytes);
         Ok(())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use walkeep_core::segment::BlockDecoder;
 use walkeep_core::{
@@ -73,7 +74,9 @@ impl View {
         self.page_hashes()?;
         let sink = target.begin(shape)?;
         let at_once = (options.memory_bytes / FETCH_MEMORY).clamp(1, 64);
-        let jobs = plan.fetches.iter().map(|fetch| self.run(plan, fetch, &sink, &options.progress));
+        // Boxed, so that the whole is `Send` for every lifetime: a limit of the compiler.
+        let jobs = plan.fetches.iter().map(|fetch| self.run(plan, fetch, &sink, &options.progress).boxed());
+        let jobs = jobs.collect::<Vec<_>>();
         let folds: Vec<u64> = stream::iter(jobs).buffer_unordered(at_once).try_collect().await?;
         let folded =
             folds.into_iter().fold(self.manifest().hash_seed().size(self.size()), |all, one| all ^ one);
@@ -151,7 +154,7 @@ impl Work {
                 let start = (position - block.first) as usize * self.page_size.bytes();
                 let end = start + self.page_size.bytes();
                 let image = raw.get(start..end).unwrap_or_default();
-                folded ^= self.layer.check_image(self.seed, position, block, image)?;
+                folded ^= self.layer.segment.check_image(self.seed, position, block, image)?;
                 let page = index.pages().get(position as usize).copied();
                 let offset = page.map_or(0, |page| page.file_offset(self.page_size));
                 if !run.extend(start, end, offset) {

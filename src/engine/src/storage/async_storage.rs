@@ -1,0 +1,340 @@
+//! A queue in front of a backend: segments are stored in the background.
+//!
+//! Invariants: those of the [scheduler](super::scheduler) and of each [queue](super::queue). A segment that was taken is
+//! stored even if the storage is dropped, for as long as the runtime lives. Segments in local files stay there until
+//! their owner removes them: nothing that is queued is lost with the process, it has only to be handed over again.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use walkeep_core::segment::SegmentIndex;
+use walkeep_core::storage::{Durable, FindSegment, LeftSegment, OnStored, SegmentInfo, SegmentReader};
+use walkeep_core::{
+    Backend, Epoch, Error, FrameNo, LogHead, Namespace, PageSize, RestorePoint, RestoreTarget, Restored,
+    Result, SealedSegment, SegmentKey, Storage,
+};
+
+use super::options::StorageOptions;
+use super::queue::{Phase, Queue};
+use super::scheduler::{self, Shared};
+use super::segment_data::SegmentData;
+use crate::bucket::Bucket;
+use crate::find;
+use crate::restore::{RestoreOptions, RestorePlan};
+use crate::stored_segment::OpenSegment;
+use crate::timeline::Timeline;
+use crate::view::View;
+use crate::writer::{Handles, Writer};
+
+/// Where a namespace's queue stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// The epoch it was opened in.
+    pub epoch: Epoch,
+    /// The durable frame, if there is one.
+    pub durable: Option<FrameNo>,
+    /// Segments that wait or are being stored.
+    pub segments: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Attempts that failed since one that did not.
+    pub failures: u32,
+    /// What the last attempt failed with; after another writer took over, that.
+    pub last_error: Option<String>,
+    /// Whether nothing more will be stored, because another writer took over, or trying again cannot help.
+    pub closed: bool,
+}
+
+/// Stores segments in a backend, in the background.
+///
+/// Each namespace takes one create and one cheap read for each object, and no listing, while it has no other writer.
+pub struct AsyncStorage<B: Backend> {
+    shared: Arc<Shared<B>>,
+    scheduler: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl<B: Backend> AsyncStorage<B> {
+    /// A storage in the store that the backend gives; must be called in a tokio runtime, on which it works.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, as [`StorageOptions::check`].
+    pub fn new(backend: Arc<B>, options: StorageOptions, handles: Handles) -> Result<Self> {
+        Self::with_buckets(move |config| Bucket::new(Arc::clone(&backend), config), options, handles)
+    }
+
+    /// The same, where `bucket` says how to call the store under a configuration (`None`: the default one).
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, as [`StorageOptions::check`].
+    pub fn with_buckets(
+        bucket: impl Fn(Option<B::Config>) -> Result<Bucket> + Send + Sync + 'static,
+        options: StorageOptions,
+        handles: Handles,
+    ) -> Result<Self> {
+        options.check()?;
+        let shared = Arc::new(Shared::new(Box::new(bucket), options, handles));
+        let scheduler = tokio::spawn(scheduler::run(Arc::clone(&shared)));
+        Ok(Self { shared, scheduler: Mutex::new(Some(scheduler)) })
+    }
+
+    /// Where the queue of a namespace stands; `None` when it is not open here.
+    #[must_use]
+    pub fn status(&self, namespace: &Namespace) -> Option<QueueStatus> {
+        let state = self.shared.state();
+        let queue = state.queues.get(namespace)?;
+        let durable = *queue.durable.borrow();
+        Some(QueueStatus {
+            epoch: queue.head.epoch,
+            durable,
+            segments: queue.len(),
+            bytes: queue.segments().map(|segment| segment.summary.len).sum(),
+            failures: queue.failures,
+            last_error: queue.last_error.as_ref().map(ToString::to_string),
+            closed: queue.phase == Phase::Closed,
+        })
+    }
+
+    fn bucket(&self, config: Option<&B::Config>) -> Result<Bucket> {
+        (self.shared.bucket)(config.cloned())
+    }
+
+    /// Closes all queues; what they hold is left.
+    fn leave(&self) -> Vec<LeftSegment> {
+        let mut state = self.shared.state();
+        let mut left = Vec::new();
+        for (namespace, queue) in &mut state.queues {
+            let why = queue.last_error.as_ref().map(ToString::to_string);
+            left.extend(queue.segments().map(|segment| LeftSegment {
+                namespace: namespace.clone(),
+                frames: segment.summary.key.start()..=segment.summary.key.end(),
+                why: why.clone(),
+            }));
+            let because = why.map(|why| format!(": {why}")).unwrap_or_default();
+            let what = format!(
+                "a segment of namespace {namespace} was left when the storage was shut down{because}"
+            );
+            let error = Error::Unknown { what };
+            queue.close(&error.again(), error);
+        }
+        state.memory_bytes = 0;
+        left
+    }
+}
+
+fn was_shut_down(what: impl fmt::Display) -> Error {
+    Error::invalid(what.to_string(), "the storage was shut down")
+}
+
+impl<B: Backend> fmt::Debug for AsyncStorage<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let namespaces = self.shared.state().queues.len();
+        f.debug_struct("AsyncStorage").field("namespaces", &namespaces).finish_non_exhaustive()
+    }
+}
+
+impl<B: Backend> Drop for AsyncStorage<B> {
+    fn drop(&mut self) {
+        // The scheduler goes on until nothing waits.
+        self.shared.close();
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<B: Backend> Storage for AsyncStorage<B> {
+    type Config = B::Config;
+
+    async fn open(
+        &self,
+        namespace: &Namespace,
+        page_size: PageSize,
+        config: Option<&B::Config>,
+    ) -> Result<LogHead> {
+        if self.shared.state().closing {
+            return Err(was_shut_down(format!("opening namespace {namespace}")));
+        }
+        let writer = Writer::open(&self.bucket(config)?, namespace, page_size, &self.shared.handles).await?;
+        let head = writer.head().await?;
+        let mut state = self.shared.state();
+        if state.closing {
+            return Err(was_shut_down(format!("opening namespace {namespace}")));
+        }
+        let fenced = |ours: Epoch, theirs: Epoch| Error::Fenced {
+            namespace: namespace.to_string(),
+            ours: ours.get(),
+            theirs: format!("it was opened again by this storage, in epoch {theirs}"),
+        };
+        let before = state.queues.get(namespace).map(|queue| queue.head.epoch);
+        if let Some(newer) = before.filter(|before| *before > head.epoch) {
+            return Err(fenced(head.epoch, newer));
+        }
+        let why = fenced(before.unwrap_or_default(), head.epoch);
+        state.replace(namespace, Queue::new(head, writer.trying_once(), config.cloned()), &why);
+        Ok(head)
+    }
+
+    fn store(
+        &self,
+        namespace: &Namespace,
+        segment: SealedSegment,
+        config: Option<B::Config>,
+        on_stored: OnStored,
+    ) -> Result<()> {
+        let options = &self.shared.options;
+        let mut state = self.shared.state();
+        let what = || format!("segment {} of namespace {namespace}", segment.summary.key);
+        if state.closing {
+            return Err(was_shut_down(what()));
+        }
+        let memory = state.memory_bytes;
+        let Some(queue) = state.queues.get_mut(namespace) else {
+            return Err(Error::invalid(what(), "the namespace is not open: open it first"));
+        };
+        let (held, added) = (queue.len(), segment.body.memory_len());
+        if held >= options.queue_segments_max {
+            let what = format!("{} is not taken: {held} segments wait already (queue_segments_max)", what());
+            return Err(Error::Exhausted { what });
+        }
+        if added > 0 && memory.saturating_add(added) > options.queue_memory_bytes_max {
+            let max = options.queue_memory_bytes_max;
+            let what = format!(
+                "{} is not taken: waiting segments hold {memory} bytes of memory, and with its {added} more than {max} \
+                 (queue_memory_bytes_max); segments in files do not count",
+                what()
+            );
+            return Err(Error::Exhausted { what });
+        }
+        queue.take(namespace, segment, config, on_stored)?;
+        state.memory_bytes += added;
+        state.make_ready(namespace);
+        drop(state);
+        self.shared.wake();
+        Ok(())
+    }
+
+    async fn durable_frame_no(&self, namespace: &Namespace, config: Option<&B::Config>) -> Result<Durable> {
+        if config.is_none()
+            && let Some(queue) = self.shared.state().queues.get(namespace)
+        {
+            return Ok(queue.durable.borrow().map_or(Durable::Nothing, Durable::Until));
+        }
+        find::durable(&self.bucket(config)?, namespace).await
+    }
+
+    /// An object that vanishes while it is read makes this `Unavailable`: restore again, from the beginning.
+    async fn restore(
+        &self,
+        to: &mut dyn RestoreTarget,
+        namespace: &Namespace,
+        at: RestorePoint,
+        config: Option<&B::Config>,
+    ) -> Result<Restored> {
+        let view =
+            View::open(&self.bucket(config)?, namespace, at, self.shared.options.database_bytes_max).await?;
+        let plan = RestorePlan::new(&view);
+        match view.write_to(&plan, to, &RestoreOptions::default()).await {
+            Err(Error::NotFound { what }) => {
+                let what =
+                    format!("{what} was there when the restore began: a compaction may have replaced it");
+                Err(Error::Unavailable { what, source: None })
+            }
+            restored => restored,
+        }
+    }
+
+    async fn find_segment(
+        &self,
+        namespace: &Namespace,
+        find: FindSegment,
+        config: Option<&B::Config>,
+    ) -> Result<SegmentKey> {
+        find::segment(&self.bucket(config)?, namespace, find).await
+    }
+
+    async fn fetch_segment_index(
+        &self,
+        namespace: &Namespace,
+        key: &SegmentKey,
+        config: Option<&B::Config>,
+    ) -> Result<SegmentIndex> {
+        let (segment, _) = find::open(&self.bucket(config)?, namespace, key).await?;
+        Ok(segment.into_index())
+    }
+
+    async fn fetch_segment_data(
+        &self,
+        namespace: &Namespace,
+        key: &SegmentKey,
+        config: Option<&B::Config>,
+    ) -> Result<Box<dyn SegmentReader>> {
+        let bucket = self.bucket(config)?;
+        let (segment, seed): (OpenSegment, _) = find::open(&bucket, namespace, key).await?;
+        Ok(Box::new(SegmentData { bucket, segment, seed }))
+    }
+
+    fn list_segments<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        until: Option<FrameNo>,
+        config: Option<&'a B::Config>,
+    ) -> BoxStream<'a, Result<SegmentInfo>> {
+        let listing = async move {
+            let timeline = Timeline::load(&self.bucket(config)?, namespace).await?;
+            let stored = timeline.segments().iter();
+            let mut infos =
+                stored.map(|stored| SegmentInfo { key: stored.key, size: stored.size }).collect::<Vec<_>>();
+            let reached = until.and_then(|until| infos.iter().position(|info| info.key.start() <= until));
+            infos.truncate(reached.map_or(infos.len(), |reached| reached + 1));
+            Ok::<_, Error>(stream::iter(infos.into_iter().map(Ok)))
+        };
+        stream::once(listing).try_flatten().boxed()
+    }
+
+    fn subscribe(&self, namespace: &Namespace) -> Result<BoxStream<'static, FrameNo>> {
+        let state = self.shared.state();
+        let Some(queue) = state.queues.get(namespace).filter(|queue| queue.phase != Phase::Closed) else {
+            return Err(Error::invalid(format!("subscribing to namespace {namespace}"), "it is not open"));
+        };
+        let mut durable = queue.durable.subscribe();
+        durable.mark_changed();
+        let rising = stream::unfold(durable, |mut durable| async move {
+            loop {
+                durable.changed().await.ok()?;
+                let frame = *durable.borrow_and_update();
+                if let Some(frame) = frame {
+                    return Some((frame, durable));
+                }
+            }
+        });
+        Ok(rising.boxed())
+    }
+
+    async fn shutdown(&self, within: Duration) -> Vec<LeftSegment> {
+        let deadline = Instant::now() + within;
+        self.shared.close();
+        let scheduler = self.scheduler.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut scheduler) = scheduler
+            && timeout_at(deadline, &mut scheduler).await.is_err()
+        {
+            // With it end the uploads under way: their outcome is unknown.
+            scheduler.abort();
+            let _ = scheduler.await;
+        }
+        let left = self.leave();
+        let callbacks = {
+            let mut state = self.shared.state();
+            state.queues.values_mut().filter_map(|queue| queue.callbacks.take()).collect::<Vec<_>>()
+        };
+        for last in callbacks {
+            let _ = timeout_at(deadline, last).await;
+        }
+        left
+    }
+}
