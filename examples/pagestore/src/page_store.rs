@@ -84,6 +84,8 @@ impl<S: Storage> PageStore<S> {
         let durable = head.durable.map(|durable| durable.frame_no);
         let (pending, waiting) = (Entries::new(), log.sealed().into());
         let mut store = Self { storage, namespace, log, database, pending, waiting, stored, tell, durable };
+        // The process before may have ended between a segment's storing and its checkpoint.
+        store.checkpoint()?;
         store.hand_over()?;
         Ok(store)
     }
@@ -167,14 +169,20 @@ impl<S: Storage> PageStore<S> {
         let frame_no = stored?;
         self.durable = self.durable.max(Some(frame_no));
         self.log.set_durable(Durable::Until(frame_no));
+        self.checkpoint()?;
+        // There may be room again.
+        self.hand_over()?;
+        Ok(frame_no)
+    }
+
+    /// Copies what is durable into the database file; the log lets go of it then.
+    fn checkpoint(&mut self) -> Result<()> {
         if let Some(checkpoint) = self.log.checkpoint() {
             self.database.apply(&checkpoint)?;
             let frame_no = checkpoint.commit().frame_no;
             self.log.checkpointed(frame_no)?;
         }
-        // There may be room again.
-        self.hand_over()?;
-        Ok(frame_no)
+        Ok(())
     }
 
     /// Waits until everything that is committed is durable and in the database file.

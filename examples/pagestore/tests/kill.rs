@@ -82,10 +82,10 @@ async fn kill_and_check(store: &str, bucket: &Bucket, times: u64, seed: u64) {
     let directory = root.path().join("db");
     let (mut acknowledged, mut wiped) = (0, 0);
     for time in 0..times {
-        let after = Duration::from_millis(10 + random.below(90));
+        let after = Duration::from_millis(10 + random.below(140));
         let before = acknowledged;
         acknowledged = run_and_kill(&directory, store, after).unwrap_or(0).max(acknowledged);
-        if random.below(4) == 0 {
+        if time % 5 == 2 || random.below(5) == 0 {
             match std::fs::remove_dir_all(&directory) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
                 _ => wiped += 1,
