@@ -259,18 +259,45 @@ async fn a_log_of_another_namespace_or_database_is_stale() {
     assert!(why.contains("is of log"), "{why}");
     let why = stale(open(walkeep::core::LogHead { page_size: PageSize::DEFAULT, ..head }, &[]));
     assert!(why.contains("with pages of 512 bytes"), "{why}");
-    // The first page is in the log, the third is not and the size is.
-    let (log, _) = ready(open(head, &[7; 512]));
-    drop(log);
-    scene.log.sync().unwrap();
-    let mut scene = Scene::new(6).await;
+}
+
+#[tokio::test]
+async fn a_database_file_that_is_not_what_the_store_has_is_stale() {
+    let mut scene = Scene::new(17).await;
     scene.commit(&[(1, 1), (2, 2)], 2);
     scene.store().await;
-    scene.commit(&[(1, 3)], 2);
     checkpoint(&mut scene.log, &scene.directory, Durable::Until(frame_no(2))).unwrap();
-    scene.directory.put("app.db", &[9; 1024]);
+    let whole = scene.directory.after_crash(0);
+    // Nothing in the log can tell.
+    scene.directory.put("app.db", &[[1; 512], [9; 512]].concat());
     let why = stale(scene.reopen().await);
-    assert!(why.contains("the database file together with it is not the database of frame"), "{why}");
+    assert!(why.contains("is not the database of frame 2"), "{why}");
+    scene.directory = whole;
+    assert!(matches!(scene.reopen().await, Ok(Opened::Ready(..))));
+}
+
+#[tokio::test]
+async fn a_database_file_that_does_not_go_with_its_log_is_stale() {
+    let mut scene = Scene::new(18).await;
+    scene.commit(&[(1, 1), (2, 2)], 2);
+    scene.store().await;
+    checkpoint(&mut scene.log, &scene.directory, Durable::Until(frame_no(2))).unwrap();
+    scene.commit(&[(1, 3)], 2);
+    scene.store().await;
+    // Page 1 is in the log, so that what the file has there does not matter. Page 2 is not.
+    for (file, goes_with) in [([7, 2], true), ([1, 9], false)] {
+        scene.directory.put("app.db", &file.map(|byte| [byte; 512]).concat());
+        match scene.reopen().await.unwrap() {
+            Opened::Ready(log, _) => {
+                assert!(goes_with);
+                assert!(read_all(&log, &scene.directory).unwrap() == [[3; 512], [2; 512]].concat());
+            }
+            Opened::Stale(stale) => {
+                assert!(!goes_with);
+                assert!(stale.why.contains("is not the database of frame 3"), "{stale}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
