@@ -146,7 +146,7 @@ pub fn checkpoint(log: &mut Log, directory: &dyn Directory, durable: Durable) ->
     if file.len().map_err(io)? > smallest {
         file.set_len(smallest).map_err(io)?;
     }
-    for image in checkpoint.images()? {
+    for image in checkpoint.images() {
         let (page, image) = image?;
         file.write_all_at(page.index() as u64 * PAGE as u64, &image).map_err(io)?;
     }

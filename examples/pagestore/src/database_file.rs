@@ -73,7 +73,7 @@ impl DatabaseFile {
         if self.file.metadata().map_err(failed)?.len() > smallest {
             self.file.set_len(smallest).map_err(failed)?;
         }
-        for image in checkpoint.images()? {
+        for image in checkpoint.images() {
             let (page, image) = image?;
             self.file.write_all_at(&image, page.file_offset(PAGE_SIZE)).map_err(failed)?;
         }

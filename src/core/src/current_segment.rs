@@ -321,6 +321,13 @@ mod tests {
         assert_eq!(commits, [None, Some(commit(8)), Some(commit(9))]);
     }
 
+    /// What these functions write is a format: it must stay readable.
+    #[test]
+    fn headers_and_frames_are_what_they_were() {
+        assert_eq!(crc32fast::hash(&header(1).encode()), 558_161_692);
+        assert_eq!(crc32fast::hash(&written(1)), 2_893_095_777);
+    }
+
     #[test]
     fn frames_of_another_file_or_place_are_not_accepted() {
         let bytes = written(1);

@@ -14,13 +14,14 @@ use super::sealed_file::Block;
 #[derive(Debug)]
 pub(super) struct ImageReader<'a> {
     log: &'a Log,
-    decoder: BlockDecoder,
+    /// Made when the first sealed image is read.
+    decoder: Option<BlockDecoder>,
     blocks: BTreeMap<usize, Block>,
 }
 
 impl<'a> ImageReader<'a> {
-    pub(super) fn new(log: &'a Log) -> Result<Self> {
-        Ok(Self { log, decoder: BlockDecoder::new()?, blocks: BTreeMap::new() })
+    pub(super) const fn new(log: &'a Log) -> Self {
+        Self { log, decoder: None, blocks: BTreeMap::new() }
     }
 
     pub(super) fn image(&mut self, page: PageNo, frame: FrameNo) -> Result<Bytes> {
@@ -41,7 +42,11 @@ impl<'a> ImageReader<'a> {
             let what = format!("the image of page {page} of frame {frame} in the log");
             return Err(Error::not_found(what));
         };
-        let block = file.block(position, self.blocks.remove(&place), &mut self.decoder)?;
+        let decoder = match &mut self.decoder {
+            Some(decoder) => decoder,
+            none => none.insert(BlockDecoder::new()?),
+        };
+        let block = file.block(position, self.blocks.remove(&place), decoder)?;
         let image = file.image(position, &block);
         self.blocks.insert(place, block);
         let hash = file.index().hashes().get(position as usize);

@@ -10,6 +10,38 @@
 //! 4. When the durable frame rises: [`Log::set_durable`], copy [`Log::checkpoint`] into the database file,
 //!    [`Log::checkpointed`]. The database file is written by this alone.
 //!
+//! ```
+//! use std::sync::Arc;
+//! use walkeep::backends::{Memory, os::OsDirectory};
+//! use walkeep::core::{PageCount, PageHashTable, PageNo, PageSize};
+//! use walkeep::log::{Log, LogOptions, Opened};
+//! use walkeep::{Bucket, DATABASE_BYTES_MAX, Handles, RestorePoint, View, Writer};
+//!
+//! # tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+//! # let root = tempfile::tempdir().expect("a directory");
+//! # let path = root.path();
+//! let (bucket, handles) = (Bucket::new(Arc::new(Memory::new()), None)?, Handles::system());
+//! let (namespace, page_size, page) = ("shop".parse()?, PageSize::DEFAULT, PageNo::FIRST);
+//! let mut writer = Writer::open(&bucket, &namespace, page_size, &handles).await?;
+//! let head = writer.head().await?;
+//!
+//! // A new database: its file is empty.
+//! let directory = Arc::new(OsDirectory::create(path).expect("a directory for the log"));
+//! let base = PageHashTable::new(head.hash_seed);
+//! let Opened::Ready(mut log, _) = Log::open(directory, &head, base, LogOptions::default(), &handles)? else {
+//!     panic!("nothing was there, so nothing can be stale");
+//! };
+//! let mut transaction = log.begin()?;
+//! transaction.write(page, vec![7; page_size.bytes()])?;
+//! transaction.commit(PageCount(1))?;
+//!
+//! let segment = log.seal()?.expect("something was committed");
+//! let durable = writer.store(&segment).await?;
+//! let view = View::open(&bucket, &namespace, RestorePoint::Frame(durable), DATABASE_BYTES_MAX).await?;
+//! assert_eq!(Some(view.page(page).await?), log.read(page)?);
+//! # Ok::<(), walkeep::Error>(()) }).expect("an example that works");
+//! ```
+//!
 //! # Invariants
 //!
 //! - Frames have numbers without a hole. Each file holds whole transactions; a torn one at the end counts for nothing.
@@ -137,7 +169,7 @@ impl Log {
     /// `Corrupt` when the image is not the one that was committed; `Io`.
     pub fn read(&self, page: PageNo) -> Result<Option<Bytes>> {
         match self.newest.get(&page) {
-            Some(frame) => ImageReader::new(self)?.image(page, *frame).map(Some),
+            Some(frame) => ImageReader::new(self).image(page, *frame).map(Some),
             None if self.in_file.contains(page) => Ok(None),
             None => Ok(Some(vec![0; self.page_size().bytes()].into())),
         }

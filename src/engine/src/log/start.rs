@@ -137,7 +137,7 @@ fn seal_runs(
         if file.start().get() <= durable {
             let (name, head) = (file.name(), sealing.head.epoch);
             let why = format!(
-                "frame {durable}, where the store ends, lies inside it: it was not stored by this log"
+                "frame {durable}, where the store ends, lies inside it, which this log never stored: discard it, and restore the database"
             );
             return Err(Error::invalid(format!("{name} for epoch {head}"), why));
         }
