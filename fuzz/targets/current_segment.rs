@@ -31,7 +31,8 @@ fuzz_target!(|bytes: &[u8]| {
         let whole = written.len();
         written.extend_from_slice(&bytes[..bytes.len() % (4 + 512)]);
         let mut chain = Chain::new(&header);
-        let accepted = written[..whole].chunks(header.frame_len()).filter(|frame| chain.accept(frame).is_some());
+        let accepted =
+            written[..whole].chunks(header.frame_len()).filter(|frame| chain.accept(frame).is_some());
         assert_eq!(accepted.count() * header.frame_len(), whole, "what was written is accepted");
         (header, written)
     };
