@@ -63,14 +63,22 @@ impl File for FullFile {
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let len = bytes.len() as u64;
         let written = self.written.fetch_add(len, Ordering::SeqCst) + len;
-        if matches!(self.full, Full::WriteAfter(limit) if written > limit) {
-            return Err(ErrorKind::StorageFull.into());
+        match self.full {
+            Full::WriteAfter(limit) if written > limit => {
+                // What still fits is written.
+                let fits = len.saturating_sub(written - limit);
+                self.written.store(limit, Ordering::SeqCst);
+                self.inner.write_all_at(offset, &bytes[..fits as usize])?;
+                Err(ErrorKind::StorageFull.into())
+            }
+            _ => self.inner.write_all_at(offset, bytes),
         }
-        self.inner.write_all_at(offset, bytes)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.fail_at(Full::SetLen)?;
+        // What is cut off is free again.
+        self.written.fetch_min(len, Ordering::SeqCst);
         self.inner.set_len(len)
     }
 

@@ -13,6 +13,7 @@ pub mod full_disk;
 pub mod handles;
 pub mod history;
 pub mod libsql_bucket;
+pub mod log_scene;
 pub mod memory_target;
 pub mod page_log;
 pub mod recorded;

@@ -1,8 +1,8 @@
 //! A directory with a *live* and a *durable* image, that can crash or fail at any operation.
 //!
 //! Fault model: data is durable after a sync of its file, a name after a sync of its directory. In a crash each name
-//! that is not durable is there or not, and data that is not durable is there, is zeros, or is missing, as a seed
-//! decides. Once crashed, every operation fails. What a failed sync should have made durable stays as it was for good:
+//! that is not durable is there or not, and data that is not durable is there, is zeros (or what stood there before), or is
+//! missing, sector by sector, as a seed decides. Once crashed, every operation fails. What a failed sync should have made durable stays as it was for good:
 //! a later sync that succeeds does not help.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,19 +145,39 @@ impl SimDirectory {
     }
 }
 
+/// What a disk writes at once, of a simulated disk: small, so that frames and pages tear.
+const SECTOR: usize = 64;
+
 impl Content {
     fn after_crash(&self, random: &SeededRandom) -> Self {
         let content = if self.live == self.durable {
             self.durable.clone()
         } else {
-            match random.below(4) {
+            let cut = self.live.len().min(self.durable.len());
+            match random.below(5) {
                 0 => self.live.clone(),
-                1 => vec![0; self.live.len()],
-                2 => self.live[..usize::try_from(random.below(self.live.len() as u64 + 1)).unwrap()].to_vec(),
+                1 => self.torn(|_| false),
+                2 => {
+                    let behind = (self.live.len() - cut) as u64;
+                    self.live[..cut + usize::try_from(random.below(behind + 1)).unwrap()].to_vec()
+                }
+                3 => self.torn(|_| random.below(2) == 0),
                 _ => self.durable.clone(),
             }
         };
         Self { live: content.clone(), durable: content, lost: false }
+    }
+
+    /// As long as the live content: of each sector what was written last, or what was durable (zeros behind its end).
+    fn torn(&self, mut written: impl FnMut(usize) -> bool) -> Vec<u8> {
+        let mut content = self.durable.clone();
+        content.resize(self.live.len(), 0);
+        for (sector, (old, new)) in content.chunks_mut(SECTOR).zip(self.live.chunks(SECTOR)).enumerate() {
+            if old != new && written(sector) {
+                old.copy_from_slice(new);
+            }
+        }
+        content
     }
 }
 

@@ -99,6 +99,7 @@ fn dependencies_point_one_way() {
             "walkeep" => &["walkeep-core", "walkeep-backends"],
             "walkeep-sqlite" => &["walkeep"],
             "walkeep-cli" => &["walkeep", "walkeep-sqlite"],
+            "pagestore" => &["walkeep"],
             _ => panic!("{package}"),
         }
     };

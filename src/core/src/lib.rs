@@ -3,7 +3,8 @@
 //! This crate does no I/O. It holds:
 //!
 //! - the words as types: [`PageNo`], [`FrameNo`], [`Commit`], [`SegmentKey`], [`Namespace`] …;
-//! - the formats: the stored segment ([`segment`]) and the [`manifest`], both specified in `docs/format.md`,
+//! - the formats: the stored segment ([`segment`]), the [`manifest`] and the log on local disk
+//!   ([`current_segment`]), all specified in `docs/format.md`,
 //!   and those of libsql-wal ([`libsql`]), so that its buckets can be restored;
 //! - the traits that everything else is written against: [`Backend`] (bytes), [`Layout`] (which object is what),
 //!   [`Storage`] (what a database server holds), and the handles through which all time, randomness and file I/O go: [`Clock`], [`Random`], [`Directory`];
@@ -30,6 +31,7 @@ mod clock;
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod current_segment;
 mod either;
 mod epoch;
 mod erased;

@@ -182,6 +182,26 @@ impl PageHashTable {
         StateChecksum(self.folded ^ self.seed.size(self.size()))
     }
 
+    /// The state checksum that the database would have after a transaction: these pages, each named once, and then
+    /// this size. Pages beyond the size do not count.
+    #[must_use]
+    pub fn state_after(&self, size: PageCount, pages: &[(PageNo, PageHash)]) -> StateChecksum {
+        let cut = self.hashes.get(size.as_usize()..).unwrap_or_default();
+        let mut folded = cut.iter().fold(self.folded, |folded, hash| folded ^ hash.0);
+        for (page, hash) in pages.iter().filter(|(page, _)| size.contains(*page)) {
+            folded ^= self.get(*page).0 ^ hash.0;
+        }
+        StateChecksum(folded ^ self.seed.size(size))
+    }
+
+    /// Applies a transaction: these pages, and then this size.
+    pub fn apply(&mut self, size: PageCount, pages: &[(PageNo, PageHash)]) {
+        self.resize(size);
+        for (page, hash) in pages {
+            self.set(*page, *hash);
+        }
+    }
+
     /// The seed of the hashes.
     #[must_use]
     pub const fn seed(&self) -> HashSeed {
@@ -244,6 +264,29 @@ mod tests {
         table.resize(PageCount(3));
         assert_eq!(table.get(page(3)), PageHash::ZERO);
         assert_eq!(table.state(), zeros);
+    }
+
+    #[test]
+    fn the_state_after_a_transaction_is_known_before_it_is_applied() {
+        let mut table = PageHashTable::new(SEED);
+        let transactions: [(u32, &[(u32, u64)]); 6] = [
+            (3, &[(1, 7), (3, 8)]),
+            (3, &[(1, 9)]),
+            (1, &[(1, 5), (2, 6)]),
+            (4, &[]),
+            (4, &[(2, 1)]),
+            (0, &[]),
+        ];
+        for (size, pages) in transactions {
+            let pages = pages.iter().map(|(n, hash)| (page(*n), PageHash(*hash))).collect::<Vec<_>>();
+            let expected = table.state_after(PageCount(size), &pages);
+            table.apply(PageCount(size), &pages);
+            assert_eq!(table.state(), expected, "{pages:?}, then {size}");
+            let again = (1..=size).map(|n| (page(n), table.get(page(n)))).collect::<Vec<_>>();
+            let mut fresh = PageHashTable::new(SEED);
+            fresh.apply(PageCount(size), &again);
+            assert_eq!(fresh, table);
+        }
     }
 
     #[test]

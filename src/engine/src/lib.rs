@@ -2,6 +2,7 @@
 //!
 //! This crate is the library that a database server embeds:
 //!
+//! - a [`Log`](log::Log) keeps a database's transactions on local disk, and seals them into segments;
 //! - a [`Bucket`] is a store: a backend, and how to call it;
 //! - a [`Writer`] is the one writer of a namespace; it stores [`SealedSegment`]s, made with
 //!   [`walkeep_core::segment::SegmentWriter`];
@@ -57,10 +58,12 @@
 mod bucket;
 mod claim;
 mod fencing;
+mod file_body;
 mod find;
 mod history;
 pub mod libsql;
 mod locate;
+pub mod log;
 mod manifests;
 mod merge;
 mod reached;

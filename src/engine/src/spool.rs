@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use walkeep_core::{Body, BodySource, Directory, File, Random, Result};
+use walkeep_core::{Body, Directory, File, Random, Result};
+
+use crate::file_body::FileBody;
 
 /// Kept in memory up to this size.
 const MEMORY_MAX: usize = 32 << 20;
@@ -21,26 +23,6 @@ pub struct Spool {
     buffer: Vec<u8>,
     file: Option<Arc<dyn File>>,
     written: u64,
-}
-
-#[derive(Debug)]
-struct FileBody {
-    file: Arc<dyn File>,
-    len: u64,
-}
-
-impl BodySource for FileBody {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_exact_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        if self.file.read_at(offset, bytes)? == bytes.len() {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::UnexpectedEof.into())
-        }
-    }
 }
 
 impl Spool {

@@ -17,6 +17,7 @@ mod commits;
 mod footer;
 mod header;
 mod index;
+mod restamp;
 mod size_floor;
 mod writer;
 
@@ -26,6 +27,7 @@ pub use checksum::ObjectChecksum;
 pub use footer::{FOOTER_LEN, Footer};
 pub use header::{HEADER_LEN, SegmentHeader};
 pub use index::SegmentIndex;
+pub use restamp::restamp;
 pub use size_floor::SizeFloor;
 pub use writer::{SegmentSummary, SegmentWriter};
 
