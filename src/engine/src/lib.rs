@@ -3,6 +3,8 @@
 //! This crate is the library that a database server embeds:
 //!
 //! - a [`Log`](log::Log) keeps a database's transactions on local disk, and seals them into segments;
+//! - an [`AsyncStorage`](storage::AsyncStorage) stores the segments of many databases in the background: see
+//!   [`Storage`](walkeep_core::storage) for what it does, and for what of libsql-wal corresponds to what;
 //! - a [`Bucket`] is a store: a backend, and how to call it;
 //! - a [`Writer`] is the one writer of a namespace; it stores [`SealedSegment`]s, made with
 //!   [`walkeep_core::segment::SegmentWriter`];
