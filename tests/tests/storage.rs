@@ -320,9 +320,11 @@ async fn a_storage_that_was_shut_down_refuses_and_does_not_panic() {
     let backend = Arc::new(Memory::new());
     let storage = storage(&backend);
     let mut tenant = Tenant::open(&storage, "shop").await;
+    let durable = storage.subscribe(&tenant.namespace).unwrap();
     tenant.store(&storage).unwrap();
     assert!(storage.shutdown(MINUTE).await.is_empty());
     assert_eq!(tenant.durable(), [frame_no(2)]);
+    assert_eq!(durable.collect::<Vec<_>>().await, [frame_no(2)], "the subscription ends");
     let error = tenant.store(&storage).unwrap_err();
     assert!(matches!(&error, Error::Invalid { why, .. } if why.contains("shut down")), "{error}");
     assert!(storage.open(&tenant.namespace, PageSize::MIN, None).await.is_err());
@@ -352,8 +354,8 @@ async fn a_takeover_tells_everybody_who_waits_that_they_are_fenced() {
     assert!(matches!(tenant.store(&storage), Err(Error::Fenced { .. })));
     assert!(storage.status(&tenant.namespace).unwrap().closed);
     assert_eq!(storage.durable_frame_no(&tenant.namespace, None).await.unwrap(), Durable::Until(frame_no(2)));
-    drop(storage);
     assert_eq!(durable.next().await, None, "the subscription ends");
+    assert!(storage.subscribe(&tenant.namespace).is_err());
 }
 
 #[tokio::test(start_paused = true)]

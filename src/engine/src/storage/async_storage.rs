@@ -59,11 +59,15 @@ pub struct AsyncStorage<B: Backend> {
 }
 
 impl<B: Backend> AsyncStorage<B> {
-    /// A storage in the store that the backend gives; must be called in a tokio runtime, on which it works.
+    /// A storage in the store that the backend gives. It works on the tokio runtime in which this is called.
     ///
     /// # Errors
     ///
     /// `Invalid`, as [`StorageOptions::check`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn new(backend: Arc<B>, options: StorageOptions, handles: Handles) -> Result<Self> {
         Self::with_buckets(move |config| Bucket::new(Arc::clone(&backend), config), options, handles)
     }
@@ -73,6 +77,10 @@ impl<B: Backend> AsyncStorage<B> {
     /// # Errors
     ///
     /// `Invalid`, as [`StorageOptions::check`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn with_buckets(
         bucket: impl Fn(Option<B::Config>) -> Result<Bucket> + Send + Sync + 'static,
         options: StorageOptions,
@@ -89,10 +97,9 @@ impl<B: Backend> AsyncStorage<B> {
     pub fn status(&self, namespace: &Namespace) -> Option<QueueStatus> {
         let state = self.shared.state();
         let queue = state.queues.get(namespace)?;
-        let durable = *queue.durable.borrow();
         Some(QueueStatus {
             epoch: queue.head.epoch,
-            durable,
+            durable: queue.durable,
             segments: queue.len(),
             bytes: queue.segments().map(|segment| segment.summary.len).sum(),
             failures: queue.failures,
@@ -223,7 +230,7 @@ impl<B: Backend> Storage for AsyncStorage<B> {
         if config.is_none()
             && let Some(queue) = self.shared.state().queues.get(namespace)
         {
-            return Ok(queue.durable.borrow().map_or(Durable::Nothing, Durable::Until));
+            return Ok(queue.durable.map_or(Durable::Nothing, Durable::Until));
         }
         find::durable(&self.bucket(config)?, namespace).await
     }
@@ -299,10 +306,9 @@ impl<B: Backend> Storage for AsyncStorage<B> {
 
     fn subscribe(&self, namespace: &Namespace) -> Result<BoxStream<'static, FrameNo>> {
         let state = self.shared.state();
-        let Some(queue) = state.queues.get(namespace).filter(|queue| queue.phase != Phase::Closed) else {
+        let Some(mut durable) = state.queues.get(namespace).and_then(Queue::subscribe) else {
             return Err(Error::invalid(format!("subscribing to namespace {namespace}"), "it is not open"));
         };
-        let mut durable = queue.durable.subscribe();
         durable.mark_changed();
         let rising = stream::unfold(durable, |mut durable| async move {
             loop {

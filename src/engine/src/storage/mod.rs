@@ -4,8 +4,7 @@
 //! - [`NoStorage`] keeps nothing, for databases that need no copy;
 //! - [`TestStorage`] is for tests of what uses a storage.
 //!
-//! [`Either`](walkeep_core::Either) of two of them, and [`DynStorage`](walkeep_core::storage::DynStorage), are storages as
-//! well.
+//! [`Either`](walkeep_core::Either) of two of them, and [`DynStorage`], are storages as well.
 
 mod async_storage;
 mod batch;

@@ -64,7 +64,9 @@ pub(super) struct Queue<C> {
     pub(super) failures: u32,
     /// What the last attempt failed with.
     pub(super) last_error: Option<Error>,
-    pub(super) durable: watch::Sender<Option<FrameNo>>,
+    pub(super) durable: Option<FrameNo>,
+    /// Who subscribed to it; gone when the queue is closed, which ends their streams.
+    subscribers: Option<watch::Sender<Option<FrameNo>>>,
     pub(super) turn: Option<Turn<C>>,
     pub(super) callbacks: Callbacks,
     waiting: VecDeque<Waiting<C>>,
@@ -83,7 +85,8 @@ impl<C: Clone> Queue<C> {
             phase: Phase::Idle,
             failures: 0,
             last_error: None,
-            durable: watch::Sender::new(durable),
+            durable,
+            subscribers: Some(watch::Sender::new(durable)),
             turn: None,
             callbacks: Callbacks::default(),
             waiting: VecDeque::new(),
@@ -220,18 +223,24 @@ impl<C: Clone> Queue<C> {
         Some(turn)
     }
 
+    /// Follows the durable frame from now on; `None` when the queue is closed.
+    pub(super) fn subscribe(&self) -> Option<watch::Receiver<Option<FrameNo>>> {
+        self.subscribers.as_ref().map(watch::Sender::subscribe)
+    }
+
     /// The turn is done: its segments are durable.
     pub(super) fn stored(&mut self) {
         self.failures = 0;
         self.last_error = None;
         let Some(turn) = self.turn.take() else { return };
         for (end, on_stored) in turn.on_stored {
-            // Who subscribed is told before who asked, and only of what rises.
-            self.durable.send_if_modified(|durable| {
-                let rises = *durable < Some(end);
-                *durable = (*durable).max(Some(end));
-                rises
-            });
+            // It only rises: the end of a repeated segment lies before it. Who subscribed is told before who asked.
+            if self.durable < Some(end) {
+                self.durable = Some(end);
+                if let Some(subscribers) = &self.subscribers {
+                    subscribers.send_replace(self.durable);
+                }
+            }
             self.callbacks.call(on_stored, Ok(end));
         }
     }
@@ -248,6 +257,7 @@ impl<C: Clone> Queue<C> {
     /// something else.
     pub(super) fn close(&mut self, in_turn: &Error, waiting: Error) {
         self.phase = Phase::Closed;
+        self.subscribers = None;
         self.refused(in_turn);
         for Waiting { on_stored, .. } in self.waiting.drain(..) {
             self.callbacks.call(on_stored, Err(waiting.again()));
