@@ -21,8 +21,9 @@ use walkeep_core::{
 
 use super::options::StorageOptions;
 use super::queue::{Phase, Queue};
-use super::scheduler::{self, Shared};
+use super::scheduler;
 use super::segment_data::SegmentData;
+use super::shared::Shared;
 use crate::bucket::Bucket;
 use crate::find;
 use crate::restore::{RestoreOptions, RestorePlan};

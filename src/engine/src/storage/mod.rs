@@ -16,6 +16,7 @@ mod repeated;
 mod scheduler;
 mod sealed_reader;
 mod segment_data;
+mod shared;
 
 pub mod test_storage;
 mod upload;

@@ -6,7 +6,7 @@ use tokio::sync::{Mutex, OnceCell};
 use walkeep_core::{Backend, Error, FrameNo, HashSeed, Namespace, Random, Result, SealedSegment, SegmentId};
 
 use super::queue::{Queue, Turn};
-use super::scheduler::Shared;
+use super::shared::Shared;
 use super::{batch, not_finished, repeated, sealed_reader};
 use crate::writer::Writer;
 
