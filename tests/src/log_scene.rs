@@ -9,7 +9,8 @@ use bytes::Bytes;
 use walkeep::backends::Memory;
 use walkeep::core::storage::Durable;
 use walkeep::core::{
-    Commit, Directory, HashSeed, LogHead, Namespace, PageCount, PageHashTable, PageSize, Result,
+    Commit, Directory, Epoch, HashSeed, LogHead, LogId, Namespace, PageCount, PageHashTable, PageSize,
+    Result, UnixMillis,
 };
 use walkeep::log::{Log, LogOptions, Opened, Recovered};
 use walkeep::restore::{RestoreOptions, RestorePlan};
@@ -129,6 +130,19 @@ pub fn database_file(directory: &dyn Directory) -> Result<Vec<u8>> {
     // A crash may have left a part of the last page.
     bytes.resize(bytes.len().next_multiple_of(PAGE), 0);
     Ok(bytes)
+}
+
+/// The head of the log in `fixtures/log-v1`.
+#[must_use]
+pub fn fixture_head() -> LogHead {
+    LogHead {
+        log_id: LogId(0x77),
+        hash_seed: HashSeed(5),
+        epoch: Epoch(1),
+        page_size: PageSize::new(PAGE as u32).unwrap(),
+        durable: None,
+        time_floor: UnixMillis(0),
+    }
 }
 
 /// Copies what is durable into the database file, as an embedder does, and tells the log.

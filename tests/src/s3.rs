@@ -6,6 +6,9 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 
+use walkeep::backends::Object;
+use walkeep::backends::object::{Credentials, ObjectConfig, Secret};
+
 use crate::command::Walkeep;
 
 /// A bucket on a server, and who asks.
@@ -73,6 +76,17 @@ impl S3 {
     pub fn url(&self, store: &str) -> String {
         let Self { endpoint, bucket, prefix, .. } = self;
         format!("s3://{bucket}/{prefix}/{store}?endpoint={endpoint}&allow_http=true&timeout_s=10")
+    }
+
+    /// A store in the bucket, as a backend.
+    ///
+    /// # Panics
+    ///
+    /// When its address is none.
+    #[must_use]
+    pub fn backend(&self, store: &str) -> Object {
+        let credentials = Credentials::access_key(&self.access_key, Secret::new(&self.secret_key));
+        Object::new(ObjectConfig::open(&self.url(store).parse().unwrap(), &credentials).unwrap())
     }
 
     /// The address without its settings, as messages show it.

@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use walkeep::backends::fs::{Fs, FsConfig};
+use walkeep::backends::os::OsDirectory;
 use walkeep::core::manifest::{ManifestVersion, codec};
 use walkeep::core::segment::{BlockDecoder, Codec, Compression, Footer, SegmentIndex, SegmentWriter};
-use walkeep::core::{FrameNo, HashSeed};
+use walkeep::core::{Directory, FrameNo, HashSeed};
+use walkeep::log::LogOptions;
 use walkeep::restore::{RestoreOptions, RestorePlan};
 use walkeep::verify::verify;
 use walkeep::{Bucket, DATABASE_BYTES_MAX, RestorePoint, View};
+use walkeep_tests::handles::handles;
+use walkeep_tests::log_scene::{PAGE, fixture_head, open_log, read_all};
 use walkeep_tests::memory_target::MemoryTarget;
 
 fn fixtures() -> PathBuf {
@@ -120,4 +124,25 @@ fn segments_write_back_the_same() {
     }
     codecs.sort_by_key(|codec| *codec as u8);
     assert_eq!(codecs, [Codec::None, Codec::Zstd, Codec::Zstd, Codec::Lz4]);
+}
+
+/// A log that version 1 left on local disk: one sealed file and a current one.
+#[test]
+fn a_log_on_disk_is_read_as_it_was() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/log-v1");
+    let root = tempfile::tempdir().unwrap();
+    let (mut sealed, mut names) = (0, 0);
+    for entry in std::fs::read_dir(fixture.join("log")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        (sealed, names) = (sealed + usize::from(name.contains("sealed")), names + 1);
+        std::fs::copy(&path, root.path().join(name)).unwrap();
+    }
+    assert_eq!((sealed, names), (1, 2), "a sealed file and a current one");
+    let directory: Arc<dyn Directory> = Arc::new(OsDirectory::open(root.path()).unwrap());
+    let (log, _) = open_log(&directory, &fixture_head(), &LogOptions::default(), &handles(1, 1).0).unwrap();
+    let expected = std::fs::read(fixture.join("state.db")).unwrap();
+    assert_eq!(expected.len(), 7 * PAGE);
+    assert!(read_all(&log, &*directory).unwrap() == expected);
+    assert_eq!(log.sealed().iter().map(|segment| segment.summary.footer.header.frame_count).sum::<u32>(), 13);
 }

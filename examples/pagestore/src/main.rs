@@ -10,10 +10,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use pagestore::{PageStore, load};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use walkeep::backends::Object;
-use walkeep::backends::fs::{Fs, FsConfig};
-use walkeep::backends::object::ObjectConfig;
-use walkeep::core::{Clock, DynBackend, Erased, FrameNo, Storage};
+use walkeep::backends::StoreUrl;
+use walkeep::core::{Clock, FrameNo, Storage};
 use walkeep::log::{LogOptions, SealPolicy};
 use walkeep::storage::{AsyncStorage, StorageOptions};
 use walkeep::{Error, Handles, Result};
@@ -56,17 +54,10 @@ enum Mode {
     Last,
 }
 
-fn backend(store: &str) -> Result<DynBackend> {
-    if store.contains("://") {
-        return Ok(Erased::shared(Object::new(ObjectConfig::from_url(store)?)));
-    }
-    Ok(Erased::shared(Fs::new(FsConfig::create(Path::new(store))?)))
-}
-
 async fn run(directory: &str, store: &str, mode: Mode) -> Result<()> {
     let handles = Handles::system();
-    let backend = Arc::new(backend(store)?);
-    let storage = Arc::new(AsyncStorage::new(backend, StorageOptions::default(), handles.clone())?);
+    let backend = store.parse::<StoreUrl>()?.create()?;
+    let storage = Arc::new(AsyncStorage::new(Arc::new(backend), StorageOptions::default(), handles.clone())?);
     // Small, since the user waits for the store: a server would let more come together.
     let seal = SealPolicy::Any(vec![SealPolicy::Frames(64), SealPolicy::AgeMs(5)]);
     let options = LogOptions { seal, ..LogOptions::default() };
