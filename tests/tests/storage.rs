@@ -11,13 +11,14 @@ use walkeep::backends::memory::MemoryConfig;
 use walkeep::backends::{Memory, Metered};
 use walkeep::core::segment::SegmentSummary;
 use walkeep::core::{
-    Backend, Body, Error, FrameNo, Namespace, PageNo, PageSize, RestorePoint, SealedSegment, Storage,
-    UnixMillis,
+    Backend, Body, Error, FrameNo, Layout, Namespace, NativeLayout, PageNo, PageSize, RestorePoint,
+    SealedSegment, Storage, UnixMillis,
 };
 use walkeep::storage::{AsyncStorage, Durable, FindSegment, StorageOptions};
 use walkeep::verify::verify;
 use walkeep::{Bucket, Writer};
 use walkeep_tests::handles::handles;
+use walkeep_tests::history::History;
 use walkeep_tests::recorded::frame_no;
 use walkeep_tests::sick::{Ailment, Sick};
 use walkeep_tests::tenant::Tenant;
@@ -534,4 +535,137 @@ async fn a_storage_over_a_store_without_the_namespace_says_so() {
     let SegmentSummary { key, .. } = segment.summary;
     let error = storage.store(&none, segment, None, tenant.note()).unwrap_err().to_string();
     assert!(error.contains("not open") && error.contains(&key.to_string()), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_that_keep_coming_do_not_end_a_pause() {
+    let backend = Arc::new(Sick::over(Arc::new(Memory::new()), Duration::ZERO));
+    let storage = storage(&backend);
+    let mut tenant = Tenant::open(&storage, "shop").await;
+    backend.ail("shop", Some(Ailment::Refused));
+    let before = backend.requests("shop");
+    for _ in 0..900 {
+        tenant.store(&storage).unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let requests = backend.requests("shop") - before;
+    assert!((4..=10).contains(&requests), "{requests} requests in 9 seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_counts_for_its_own_segment_alone() {
+    let backend = Arc::new(Memory::new());
+    let storage = storage_with(&backend, one_by_one(), 1);
+    let mut tenant = Tenant::open(&storage, "shop").await;
+    tenant.store(&storage).unwrap();
+    tenant.told(1).await;
+    // A copy of the store, which cannot be told from it.
+    let copy = MemoryConfig { bucket: "copy".into() };
+    for (path, bytes) in backend.objects() {
+        backend.put_new(Some(&copy), &path, bytes.into()).await.unwrap();
+    }
+    tenant.commit(1);
+    let there = tenant.seal();
+    let path = |segment: &SealedSegment| {
+        NativeLayout::new().unwrap().segment(&"shop".parse().unwrap(), &segment.summary.key)
+    };
+    storage.store(&tenant.namespace, there.clone(), Some(copy), tenant.note()).unwrap();
+    tenant.commit(1);
+    let here = tenant.seal();
+    storage.store(&tenant.namespace, here.clone(), None, tenant.note()).unwrap();
+    tenant.told(3).await;
+    let objects = backend.objects();
+    assert_eq!((objects.contains_key(&path(&there)), objects.contains_key(&path(&here))), (false, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_segment_with_a_configuration_that_leads_elsewhere_stops_nothing() {
+    let backend = Arc::new(Memory::new());
+    let storage = storage_with(&backend, one_by_one(), 1);
+    let mut tenant = Tenant::open(&storage, "shop").await;
+    tenant.commit(1);
+    let first = tenant.seal();
+    storage.store(&tenant.namespace, first.clone(), None, tenant.note()).unwrap();
+    let elsewhere = MemoryConfig { bucket: "elsewhere".into() };
+    storage.store(&tenant.namespace, first, Some(elsewhere), tenant.note()).unwrap();
+    tenant.store(&storage).unwrap();
+    tokio::time::timeout(MINUTE, tenant.told(3)).await.unwrap();
+    let told = tenant.outcomes();
+    assert!(matches!(&told[1], Err(Error::Invalid { why, .. }) if why.contains("manifest")), "{told:?}");
+    assert!(told[0].is_ok() && told[2].is_ok(), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_caller_of_a_shutdown_is_told_what_is_left() {
+    let backend = Arc::new(Sick::over(Arc::new(Memory::new()), Duration::ZERO));
+    let storage = storage_with(&backend, one_by_one(), 1);
+    let mut tenant = Tenant::open(&storage, "shop").await;
+    backend.ail("shop", Some(Ailment::Hangs));
+    tenant.store(&storage).unwrap();
+    tenant.store(&storage).unwrap();
+    // A shutdown that is given up by its caller does not keep the next one from waiting.
+    assert!(tokio::time::timeout(Duration::from_secs(1), storage.shutdown(MINUTE)).await.is_err());
+    let start = Instant::now();
+    let (one, two) =
+        tokio::join!(storage.shutdown(Duration::from_secs(9)), storage.shutdown(Duration::from_secs(9)));
+    assert!(start.elapsed() >= Duration::from_secs(9));
+    assert_eq!((one.len(), &one), (2, &two));
+    assert_eq!(tenant.told_count(), 2, "callbacks had a moment");
+    assert!(storage.shutdown(Duration::MAX).await == one, "later as well, and without a deadline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callbacks_stay_in_order_when_a_namespace_is_opened_again() {
+    let backend = Arc::new(Memory::new());
+    let storage = storage_with(&backend, one_by_one(), 1);
+    let mut tenant = Tenant::open(&storage, "shop").await;
+    tenant.commit(1);
+    let segment = tenant.seal();
+    let note = tenant.note();
+    let slow = Box::new(move |outcome| -> futures::future::BoxFuture<'static, ()> {
+        Box::pin(async move {
+            tokio::time::sleep(MINUTE).await;
+            note(outcome).await;
+        })
+    });
+    storage.store(&tenant.namespace, segment, None, slow).unwrap();
+    while storage.durable_frame_no(&tenant.namespace, None).await.unwrap() == Durable::Nothing {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tenant.head = storage.open(&tenant.namespace, PageSize::MIN, None).await.unwrap();
+    tenant.store(&storage).unwrap();
+    tokio::time::timeout(3 * MINUTE, tenant.told(2)).await.unwrap();
+    assert_eq!(tenant.durable(), [frame_no(1), frame_no(3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_tenant_that_holds_all_memory_does_not_stop_others() {
+    let backend = Arc::new(Sick::over(Arc::new(Memory::new()), Duration::ZERO));
+    let little = StorageOptions { queue_memory_bytes_max: 2000, ..options() };
+    let storage = storage_with(&backend, little, 2);
+    let (mut ill, mut well) = (Tenant::open(&storage, "ill").await, Tenant::open(&storage, "well").await);
+    backend.ail("ill", Some(Ailment::Refused));
+    while ill.store(&storage).is_ok() {}
+    for count in 1..=5 {
+        well.store(&storage).unwrap();
+        well.told(count).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_segments_that_hold_a_frame_the_rawest_is_found() {
+    let mut log = History::open(Arc::new(Memory::new()), PageSize::MIN, 3).await;
+    for byte in 1..=4 {
+        log.fill(1, byte);
+        log.commit(4, 1000 + u64::from(byte));
+        log.store().await.unwrap();
+    }
+    let compacted = log.compact(1, 4, 1).await;
+    let bucket = log.bucket.clone();
+    let storage: AsyncStorage<Memory> =
+        AsyncStorage::with_buckets(move |_| Ok(bucket.clone()), options(), handles(2000, 5).0).unwrap();
+    let find = |find| storage.find_segment(&log.namespace, find, None);
+    let containing = find(FindSegment::Containing(frame_no(4))).await.unwrap();
+    assert_eq!((containing.level(), containing.start()), (0, frame_no(4)));
+    assert_eq!(find(FindSegment::EndingAtOrBefore(frame_no(4))).await.unwrap(), compacted);
 }

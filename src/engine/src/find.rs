@@ -1,13 +1,13 @@
 //! Finding one segment, and how far a namespace reaches, with few listings.
 
 use walkeep_core::storage::{Durable, FindSegment};
-use walkeep_core::{Error, HashSeed, Namespace, RestorePoint, Result, SegmentKey};
+use walkeep_core::{Error, FrameNo, HashSeed, Namespace, RestorePoint, Result, SegmentKey};
 
 use crate::bucket::Bucket;
 use crate::locate::{Located, Search, explain, locate, unreachable};
 use crate::manifests::{self, NEWEST_PAGE};
 use crate::stored_segment::{OpenSegment, StoredSegment};
-use crate::timeline::no_namespace;
+use crate::timeline::{RELIST_MAX, Timeline, no_namespace};
 
 /// The last frame that a restore can reach.
 ///
@@ -19,7 +19,8 @@ pub(crate) async fn durable(bucket: &Bucket, namespace: &Namespace) -> Result<Du
         Ok(Located { frame_no, .. }) => Ok(Durable::Until(frame_no)),
         // No commits yet, or an opening is under way that may cut off the newest: the others can be reached.
         Err(Error::Unreachable(unreachable)) if unreachable.missing.is_none() => {
-            Ok(unreachable.restorable.last().map_or(Durable::Nothing, |range| Durable::Until(*range.end())))
+            let reached = Timeline::load(bucket, namespace).await?.durable_frame_no();
+            Ok(reached.map_or(Durable::Nothing, Durable::Until))
         }
         Err(Error::NotFound { .. }) => Ok(Durable::Nothing),
         Err(error) => Err(error),
@@ -33,30 +34,39 @@ pub(crate) async fn durable(bucket: &Bucket, namespace: &Namespace) -> Result<Du
 /// As [`Storage::find_segment`](walkeep_core::Storage::find_segment).
 pub(crate) async fn segment(bucket: &Bucket, namespace: &Namespace, find: FindSegment) -> Result<SegmentKey> {
     match find {
-        FindSegment::EndingAtOrBefore(frame) => {
-            let manifest =
-                manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
-            let search = Search { bucket, namespace, manifest: &manifest };
-            match search.newest_until(frame).await? {
-                Some(found) => Ok(found.key),
-                None => {
-                    let point = RestorePoint::Frame(frame);
-                    let none = unreachable(point, "no stored segment ends at or before it");
-                    Err(explain(bucket, namespace, point, none).await)
-                }
-            }
-        }
+        FindSegment::EndingAtOrBefore(frame) => ending(bucket, namespace, frame).await,
         FindSegment::Containing(frame) => holding(bucket, namespace, RestorePoint::Frame(frame)).await,
         FindSegment::Time(time) => holding(bucket, namespace, RestorePoint::Time(time)).await,
     }
 }
 
+async fn ending(bucket: &Bucket, namespace: &Namespace, frame: FrameNo) -> Result<SegmentKey> {
+    for _ in 0..RELIST_MAX {
+        let manifest = manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
+        let search = Search { bucket, namespace, manifest: &manifest };
+        let found = search.newest_until(frame).await?;
+        // An opening meanwhile may have cut off what was found.
+        if manifests::newest_version(bucket, namespace).await? != Some(manifest.version()) {
+            continue;
+        }
+        let point = RestorePoint::Frame(frame);
+        return match found {
+            Some(found) => Ok(found.key),
+            None => {
+                let none = unreachable(point, "no stored segment ends at or before it");
+                Err(explain(bucket, namespace, point, none).await)
+            }
+        };
+    }
+    let what = format!("namespace {namespace} changed during {RELIST_MAX} listings");
+    Err(Error::Unavailable { what, source: None })
+}
+
 async fn holding(bucket: &Bucket, namespace: &Namespace, point: RestorePoint) -> Result<SegmentKey> {
     let Located { timeline, frame_no } = locate(bucket, namespace, point).await?;
-    timeline
-        .holding(frame_no)
-        .map(|stored| stored.key)
-        .ok_or_else(|| Error::not_found(format!("frame {frame_no}")))
+    let holding = timeline.segments().iter().map(|stored| stored.key).filter(|key| key.includes(frame_no));
+    let rawest = holding.min_by_key(|key| (key.level(), key.end()));
+    rawest.ok_or_else(|| Error::not_found(format!("frame {frame_no}")))
 }
 
 /// Opens a segment by name, and the seed of its hashes.

@@ -287,7 +287,7 @@ impl Timeline {
     }
 
     /// The segment to read `frame` from: the widest that ends there, or else the rawest that holds it.
-    pub(crate) fn holding(&self, frame: FrameNo) -> Option<&StoredSegment> {
+    fn holding(&self, frame: FrameNo) -> Option<&StoredSegment> {
         let ending = self.segments.iter().find(|segment| segment.key.end() == frame);
         ending.or_else(|| {
             let holding = self.segments.iter().filter(|segment| segment.key.includes(frame));

@@ -62,6 +62,8 @@ pub struct Writer {
     tip: Option<StoredSegment>,
     /// The segment behind it that may be stored already: nothing else may take its frames in this epoch.
     begun: Option<SegmentId>,
+    /// The store that it was opened in, while it writes to another.
+    home: Option<Bucket>,
     /// How often a step of [`Writer::store`] is tried before it is left to the caller.
     attempts: u32,
 }
@@ -137,6 +139,7 @@ impl Writer {
                     epoch,
                     tip,
                     begun: None,
+                    home: None,
                     attempts: ATTEMPTS,
                 });
             }
@@ -151,7 +154,19 @@ impl Writer {
         Self { attempts: 1, ..self }
     }
 
-    /// Writes to what should be the same store from now on, with other credentials perhaps.
+    /// The store it writes to.
+    pub(crate) const fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// Writes to the store that it was opened in again.
+    pub(crate) fn move_home(&mut self) {
+        if let Some(home) = self.home.take() {
+            self.bucket = home;
+        }
+    }
+
+    /// Writes to what should be the same store for a while, with other credentials perhaps.
     ///
     /// # Errors
     ///
@@ -161,7 +176,8 @@ impl Writer {
         let version = self.manifest.version();
         match manifests::read(&bucket, &self.namespace, version).await {
             Ok(there) if there == self.manifest => {
-                self.bucket = bucket;
+                let before = std::mem::replace(&mut self.bucket, bucket);
+                self.home.get_or_insert(before);
                 Ok(())
             }
             Ok(_) | Err(Error::NotFound { .. }) => {

@@ -53,7 +53,7 @@ use crate::unix_millis::UnixMillis;
 
 /// Told once what became of a segment: its last frame, which is durable now, or why it is not.
 ///
-/// Calls for one namespace come one after the other, in the order of `store`. A panic in one is contained.
+/// Calls for one namespace, also when it is opened again, come one after the other, in the order of `store`. A panic in one is contained.
 pub type OnStored = Box<dyn FnOnce(Result<FrameNo>) -> BoxFuture<'static, ()> + Send>;
 
 /// How far a database may be checkpointed.
@@ -82,7 +82,7 @@ impl Durable {
 /// Which stored segment to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindSegment {
-    /// The newest that ends at or before this frame; of several with that end, the widest.
+    /// The newest confirmed one that ends at or before this frame; of several with that end, the widest.
     EndingAtOrBefore(FrameNo),
     /// The one to read this frame from: the rawest that holds it.
     Containing(FrameNo),
@@ -142,7 +142,9 @@ pub trait Storage: Debug + Send + Sync + 'static {
     type Config: Clone + Debug + Send + Sync + 'static;
 
     /// Becomes the writer of a namespace, creating it if it is new; the writer before is fenced. Segments that were
-    /// queued here for the namespace are given up: their callbacks are told `Fenced`.
+    /// queued here for the namespace are given up: their callbacks are told `Fenced`, or `Unknown` if they were being
+    /// stored. Until it is opened again, `config` is what no configuration means for [`Storage::store`] and
+    /// [`Storage::durable_frame_no`].
     ///
     /// # Errors
     ///
@@ -162,6 +164,9 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// Takes the next segment of a namespace, and returns at once: it is stored whether or not anyone waits, in
     /// order, and tried again for as long as the storage lives. `on_stored` is told once it is durable.
     ///
+    /// A configuration must lead to the store in which the namespace was opened; whether its manifest is there is looked
+    /// at, so that another store is refused, but a copy of the store is not told from it.
+    ///
     /// Idempotent: a segment that is stored or queued already is done, and its callback is told so.
     ///
     /// # Errors
@@ -179,11 +184,12 @@ pub trait Storage: Debug + Send + Sync + 'static {
         on_stored: OnStored,
     ) -> Result<()>;
 
-    /// How far a restore can reach, and a database may be checkpointed. It never goes back.
+    /// How far a restore can reach, and a database may be checkpointed. It never goes back while the namespace is open
+    /// here; elsewhere, what an opening under way may yet cut off does not count.
     ///
     /// # Errors
     ///
-    /// `Unavailable`, `Corrupt`.
+    /// `Unreachable` when segments before the newest are missing; `Unavailable`, `Corrupt`.
     async fn durable_frame_no(&self, namespace: &Namespace, config: Option<&Self::Config>)
     -> Result<Durable>;
 

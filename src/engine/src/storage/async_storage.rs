@@ -5,12 +5,13 @@
 //! their owner removes them: nothing that is queued is lost with the process, it has only to be handed over again.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use tokio::task::JoinHandle;
+use tokio::sync::Mutex;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, timeout_at};
 use walkeep_core::segment::SegmentIndex;
 use walkeep_core::storage::{Durable, FindSegment, LeftSegment, OnStored, SegmentInfo, SegmentReader};
@@ -23,7 +24,7 @@ use super::options::StorageOptions;
 use super::queue::{Phase, Queue};
 use super::scheduler;
 use super::segment_data::SegmentData;
-use super::shared::Shared;
+use super::shared::{Shared, State};
 use crate::bucket::Bucket;
 use crate::find;
 use crate::restore::{RestoreOptions, RestorePlan};
@@ -31,6 +32,12 @@ use crate::stored_segment::OpenSegment;
 use crate::timeline::Timeline;
 use crate::view::View;
 use crate::writer::{Handles, Writer};
+
+/// How long callbacks may take beyond the deadline of a shutdown.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A deadline that is none.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// Where a namespace's queue stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +63,9 @@ pub struct QueueStatus {
 /// Each namespace takes one create and one cheap read for each object, and no listing, while it has no other writer.
 pub struct AsyncStorage<B: Backend> {
     shared: Arc<Shared<B>>,
+    /// Gone once it has ended and somebody has seen that.
     scheduler: Mutex<Option<JoinHandle<()>>>,
+    abort: AbortHandle,
 }
 
 impl<B: Backend> AsyncStorage<B> {
@@ -90,7 +99,8 @@ impl<B: Backend> AsyncStorage<B> {
         options.check()?;
         let shared = Arc::new(Shared::new(Box::new(bucket), options, handles));
         let scheduler = tokio::spawn(scheduler::run(Arc::clone(&shared)));
-        Ok(Self { shared, scheduler: Mutex::new(Some(scheduler)) })
+        let abort = scheduler.abort_handle();
+        Ok(Self { shared, scheduler: Mutex::new(Some(scheduler)), abort })
     }
 
     /// Where the queue of a namespace stands; `None` when it is not open here.
@@ -113,26 +123,39 @@ impl<B: Backend> AsyncStorage<B> {
         (self.shared.bucket)(config.cloned())
     }
 
+    /// Waits until the scheduler has ended.
+    async fn ended(&self) {
+        let mut scheduler = self.scheduler.lock().await;
+        if let Some(running) = scheduler.as_mut() {
+            // An error is that it was aborted.
+            let _ = running.await;
+            *scheduler = None;
+        }
+    }
+
     /// Closes all queues; what they hold is left.
     fn leave(&self) -> Vec<LeftSegment> {
         let mut state = self.shared.state();
-        let mut left = Vec::new();
-        for (namespace, queue) in &mut state.queues {
+        let State { queues, left, memory_bytes, .. } = &mut *state;
+        for (namespace, queue) in queues.iter_mut().filter(|(_, queue)| queue.phase != Phase::Closed) {
             let why = queue.last_error.as_ref().map(ToString::to_string);
             left.extend(queue.segments().map(|segment| LeftSegment {
                 namespace: namespace.clone(),
                 frames: segment.summary.key.start()..=segment.summary.key.end(),
                 why: why.clone(),
             }));
-            let because = why.map(|why| format!(": {why}")).unwrap_or_default();
-            let what = format!(
-                "a segment of namespace {namespace} was left when the storage was shut down{because}"
-            );
-            let error = Error::Unknown { what };
+            let error = if queue.has_work() {
+                let because = why.map(|why| format!(": {why}")).unwrap_or_default();
+                let what =
+                    format!("a segment of {namespace} was left when the storage was shut down{because}");
+                Error::Unknown { what }
+            } else {
+                was_shut_down(format!("storing in namespace {namespace}"))
+            };
             queue.close(&error.again(), error);
         }
-        state.memory_bytes = 0;
-        left
+        *memory_bytes = 0;
+        left.clone()
     }
 }
 
@@ -179,12 +202,14 @@ impl<B: Backend> Storage for AsyncStorage<B> {
             ours: ours.get(),
             theirs: format!("it was opened again by this storage, in epoch {theirs}"),
         };
-        let before = state.queues.get(namespace).map(|queue| queue.head.epoch);
+        // Epochs of another log, in another store, say nothing about this one.
+        let before = state.queues.get(namespace).map(|queue| queue.head);
+        let before = before.filter(|before| before.log_id == head.log_id).map(|before| before.epoch);
         if let Some(newer) = before.filter(|before| *before > head.epoch) {
             return Err(fenced(head.epoch, newer));
         }
         let why = fenced(before.unwrap_or_default(), head.epoch);
-        state.replace(namespace, Queue::new(head, writer.trying_once(), config.cloned()), &why);
+        state.replace(namespace, Queue::new(head, writer.trying_once()), &why);
         Ok(head)
     }
 
@@ -210,7 +235,9 @@ impl<B: Backend> Storage for AsyncStorage<B> {
             let what = format!("{} is not taken: {held} segments wait already (queue_segments_max)", what());
             return Err(Error::Exhausted { what });
         }
-        if added > 0 && memory.saturating_add(added) > options.queue_memory_bytes_max {
+        // One of each namespace is taken in any case, so that nobody's waiting segments stop others for ever.
+        let first = queue.memory_bytes() == 0;
+        if added > 0 && !first && memory.saturating_add(added) > options.queue_memory_bytes_max {
             let max = options.queue_memory_bytes_max;
             let what = format!(
                 "{} is not taken: waiting segments hold {memory} bytes of memory, and with its {added} more than {max} \
@@ -220,8 +247,12 @@ impl<B: Backend> Storage for AsyncStorage<B> {
             return Err(Error::Exhausted { what });
         }
         queue.take(namespace, segment, config, on_stored)?;
+        // A pause goes on: its end makes the queue ready.
+        let idle = queue.phase == Phase::Idle;
         state.memory_bytes += added;
-        state.make_ready(namespace);
+        if idle {
+            state.make_ready(namespace);
+        }
         drop(state);
         self.shared.wake();
         Ok(())
@@ -324,21 +355,21 @@ impl<B: Backend> Storage for AsyncStorage<B> {
     }
 
     async fn shutdown(&self, within: Duration) -> Vec<LeftSegment> {
-        let deadline = Instant::now() + within;
+        let now = Instant::now();
+        let deadline = now.checked_add(within).unwrap_or(now + FAR);
         self.shared.close();
-        let scheduler = self.scheduler.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut scheduler) = scheduler
-            && timeout_at(deadline, &mut scheduler).await.is_err()
-        {
+        if timeout_at(deadline, self.ended()).await.is_err() {
             // With it end the uploads under way: their outcome is unknown.
-            scheduler.abort();
-            let _ = scheduler.await;
+            self.abort.abort();
+            self.ended().await;
         }
         let left = self.leave();
         let callbacks = {
             let mut state = self.shared.state();
             state.queues.values_mut().filter_map(|queue| queue.callbacks.take()).collect::<Vec<_>>()
         };
+        // Who was told just now has a moment to hear it.
+        let deadline = deadline.max(Instant::now() + GRACE);
         for last in callbacks {
             let _ = timeout_at(deadline, last).await;
         }

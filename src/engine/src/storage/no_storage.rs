@@ -43,7 +43,7 @@ impl Storage for NoStorage {
         })
     }
 
-    /// Calls back at once.
+    /// Calls back at once, on the tokio runtime in which this must be called.
     fn store(
         &self,
         namespace: &Namespace,

@@ -11,8 +11,8 @@ use crate::view::DATABASE_BYTES_MAX;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StorageOptions {
-    /// Uploads under way at the same time, of different namespaces; default 8. Namespaces that fail share a quarter of
-    /// them.
+    /// Uploads under way at the same time, of different namespaces; default 8, at least 2. Namespaces that fail share a
+    /// quarter of them.
     pub uploads_max: usize,
     /// Segments of one namespace that wait are merged into one object of up to so many bytes of page images; default
     /// 8 MiB. An upload with a merge takes about twice that much memory. 0 stores each segment on its own.
@@ -20,7 +20,7 @@ pub struct StorageOptions {
     /// Segments of one namespace that wait at most; default 1024. More are refused as `Exhausted`.
     pub queue_segments_max: usize,
     /// Bytes of waiting segments that are held in memory at most, of all namespaces; default 256 MiB. Segments in
-    /// files do not count.
+    /// files do not count, and one of each namespace is always taken.
     pub queue_memory_bytes_max: u64,
     /// How long one attempt may take; default 60,000. It is given up then and made again. Large segments get a second
     /// more for each 64 KiB.
@@ -55,8 +55,11 @@ impl StorageOptions {
     ///
     /// `Invalid`, naming the option.
     pub fn check(&self) -> Result<()> {
+        if self.uploads_max < 2 {
+            let why = "it must be at least 2: one that fails may take one";
+            return Err(Error::invalid(format!("uploads_max = {}", self.uploads_max), why));
+        }
         let positive = [
-            ("uploads_max", self.uploads_max as u64),
             ("queue_segments_max", self.queue_segments_max as u64),
             ("attempt_timeout_ms", self.attempt_timeout_ms),
             ("back_off_first_ms", self.back_off_first_ms),
@@ -87,7 +90,7 @@ impl StorageOptions {
     pub(super) fn pause(&self, failures: u32, chance: u8) -> Duration {
         let doubled = 1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX);
         let whole = self.back_off_first_ms.saturating_mul(doubled).min(self.back_off_max_ms);
-        Duration::from_millis(whole - whole / 512 * u64::from(chance))
+        Duration::from_millis(whole - whole.saturating_mul(u64::from(chance)) / 512)
     }
 }
 
@@ -103,13 +106,14 @@ mod tests {
             (whole(1), whole(2), whole(8), whole(64), whole(u32::MAX)),
             (200, 400, 25_600, 30_000, 30_000)
         );
+        assert!(options.pause(1, 255) < Duration::from_millis(105), "short ones differ as well");
         assert!(options.pause(64, 255) >= Duration::from_secs(15));
         assert!(options.pause(64, 255) < Duration::from_secs(16));
     }
 
     #[test]
     fn what_could_not_work_is_refused_by_name() {
-        let wrong = StorageOptions { uploads_max: 0, ..StorageOptions::default() };
+        let wrong = StorageOptions { uploads_max: 1, ..StorageOptions::default() };
         assert!(wrong.check().unwrap_err().to_string().contains("uploads_max"));
         let wrong = StorageOptions { back_off_max_ms: 1, ..StorageOptions::default() };
         assert!(wrong.check().unwrap_err().to_string().contains("back_off_max_ms"));

@@ -56,8 +56,9 @@ pub(super) struct Turn<C> {
 
 /// One namespace, open for writing.
 pub(super) struct Queue<C> {
+    /// Tells this opening from others of the namespace here, also where epochs are equal: in another store.
+    pub(super) opening: u64,
     pub(super) head: LogHead,
-    pub(super) config: Option<C>,
     pub(super) writer: Arc<Mutex<Writer>>,
     pub(super) phase: Phase,
     /// Attempts that failed since the last one that did not.
@@ -76,11 +77,11 @@ pub(super) struct Queue<C> {
 }
 
 impl<C: Clone> Queue<C> {
-    pub(super) fn new(head: LogHead, writer: Writer, config: Option<C>) -> Self {
+    pub(super) fn new(head: LogHead, writer: Writer) -> Self {
         let durable = head.durable.map(|commit| commit.frame_no);
         Self {
+            opening: 0,
             head,
-            config,
             writer: Arc::new(Mutex::new(writer)),
             phase: Phase::Idle,
             failures: 0,
@@ -248,6 +249,7 @@ impl<C: Clone> Queue<C> {
     /// The turn of a repeated segment came to nothing: it is not what was taken before.
     pub(super) fn refused(&mut self, error: &Error) {
         self.failures = 0;
+        self.last_error = None;
         for (_, on_stored) in self.turn.take().into_iter().flat_map(|turn| turn.on_stored) {
             self.callbacks.call(on_stored, Err(error.again()));
         }

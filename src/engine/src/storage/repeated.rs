@@ -68,7 +68,13 @@ pub(super) async fn check(
     let sealed = segment.clone();
     let read = move || SealedReader::open(&sealed).map(|reader| Content::of(reader.index()));
     let ours = tokio::task::spawn_blocking(read).await.map_err(super::not_finished)??;
-    let Located { timeline, .. } = locate(bucket, namespace, RestorePoint::Frame(key.end())).await?;
+    let Located { timeline, .. } = match locate(bucket, namespace, RestorePoint::Frame(key.end())).await {
+        // An opening is under way, or has just ended: what is stored shows soon.
+        Err(Error::Unreachable(passing)) if passing.missing.is_none() => {
+            return Err(Error::Unavailable { what: passing.to_string(), source: None });
+        }
+        located => located?,
+    };
     let cover = timeline.cover(key.end()).map_err(|missing| walkeep_core::Unreachable {
         missing: Some(missing),
         ..timeline.unreachable(format!("frame {}", key.end()), "no stored segment covers it")

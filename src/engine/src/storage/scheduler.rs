@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //!
-//! - of one namespace there is at most one upload under way, in order; of all together at most so many as the options
+//! - of one opening of a namespace there is at most one upload under way, in order; of all together at most so many as the options
 //!   say, and of those whose last attempt failed at most a quarter of them;
 //! - namespaces are served in turn; one that fails pauses, longer each time, and is never given up unless another
 //!   writer took it over, or trying again cannot help;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use walkeep_core::{Backend, Epoch, Error, FrameNo, Namespace, Result};
+use walkeep_core::{Backend, Error, FrameNo, Namespace, Result};
 
 use super::queue::Phase;
 use super::shared::Shared;
@@ -24,12 +24,12 @@ use super::upload::Upload;
 /// An upload under way.
 struct Running {
     namespace: Namespace,
-    epoch: Epoch,
+    opening: u64,
     failing: bool,
 }
 
 /// The end of a pause. Of two that end together, the first one asked for comes first.
-type Pause = Reverse<(Instant, u64, Namespace, Epoch)>;
+type Pause = Reverse<(Instant, u64, Namespace, u64)>;
 
 /// The next upload to make, if one may be made.
 fn next<B: Backend>(shared: &Arc<Shared<B>>, running: usize, failing: usize) -> Option<(Running, Upload<B>)> {
@@ -48,18 +48,19 @@ fn next<B: Backend>(shared: &Arc<Shared<B>>, running: usize, failing: usize) -> 
         let Some(queue) = state.queues.get_mut(&namespace).filter(|queue| queue.phase == Phase::Ready) else {
             continue;
         };
-        let epoch = queue.head.epoch;
+        let opening = queue.opening;
         let Some(upload) = Upload::next(shared, &namespace, queue) else { continue };
         queue.phase = Phase::Running;
-        return Some((Running { namespace, epoch, failing }, upload));
+        return Some((Running { namespace, opening, failing }, upload));
     }
 }
 
 /// Notes what came of an upload, and returns how long the namespace pauses.
 fn finish<B: Backend>(shared: &Shared<B>, running: &Running, outcome: Result<FrameNo>) -> Option<Duration> {
     let mut state = shared.state();
+    let closing = state.closing;
     let found = state.queues.get_mut(&running.namespace);
-    let queue = found.filter(|queue| queue.head.epoch == running.epoch)?;
+    let queue = found.filter(|queue| queue.opening == running.opening)?;
     let held = queue.memory_bytes();
     let mut pause = None;
     match outcome {
@@ -73,7 +74,8 @@ fn finish<B: Backend>(shared: &Shared<B>, running: &Running, outcome: Result<Fra
         }
         Err(error) => {
             queue.failures = queue.failures.saturating_add(1);
-            let length = shared.pause(queue.failures);
+            // Who waits for a shutdown does not wait for a long pause.
+            let length = shared.pause(if closing { 1 } else { queue.failures });
             let (failures, pause_ms) = (queue.failures, length.as_millis());
             tracing::warn!(namespace = %running.namespace, %error, failures, pause_ms, "a segment is not stored yet");
             queue.last_error = Some(error);
@@ -136,7 +138,7 @@ pub(super) async fn run<B: Backend>(shared: Arc<Shared<B>>) {
         let Some(done) = running.remove(&id) else { continue };
         if let Some(pause) = finish(&shared, &done, outcome) {
             asked += 1;
-            pauses.push(Reverse((Instant::now() + pause, asked, done.namespace, done.epoch)));
+            pauses.push(Reverse((Instant::now() + pause, asked, done.namespace, done.opening)));
         }
     }
 }
@@ -149,8 +151,8 @@ fn end_pauses<B: Backend>(shared: &Shared<B>, pauses: &mut BinaryHeap<Pause>) {
     while let Some(Reverse((end, ..))) = pauses.peek()
         && (hurry || *end <= now)
     {
-        let Some(Reverse((_, _, namespace, epoch))) = pauses.pop() else { return };
-        if state.queues.get(&namespace).is_some_and(|queue| queue.head.epoch == epoch) {
+        let Some(Reverse((_, _, namespace, opening))) = pauses.pop() else { return };
+        if state.queues.get(&namespace).is_some_and(|queue| queue.opening == opening) {
             state.make_ready(&namespace);
         }
     }

@@ -56,7 +56,9 @@ pub(super) fn check(sealed: &SealedSegment) -> Result<()> {
         return Err(Error::corrupt(name, 0, format!("a segment of {len} bytes"), found));
     }
     let footer_bytes = footer.encode();
-    let footer_start = len - footer_bytes.len() as u64;
+    let Some(footer_start) = len.checked_sub(footer_bytes.len() as u64) else {
+        return Err(Error::corrupt(name, 0, "a segment with a footer", format!("{len} bytes")));
+    };
     let mut checksum = ObjectChecksum::new();
     let mut offset = 0;
     while offset < footer_start {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use walkeep_core::storage::LeftSegment;
 use walkeep_core::{Backend, Error, Namespace, Result};
 
 use super::options::StorageOptions;
@@ -28,8 +29,12 @@ pub(super) struct State<C> {
     /// Those that are ready, in turn: whose last attempt did not fail, and whose did.
     pub(super) ready: VecDeque<Namespace>,
     pub(super) ready_again: VecDeque<Namespace>,
+    /// How often a namespace was opened.
+    openings: u64,
     /// Bytes of waiting segments that are held in memory.
     pub(super) memory_bytes: u64,
+    /// What a shutdown has left.
+    pub(super) left: Vec<LeftSegment>,
     /// No more segments are taken; what waits is stored.
     pub(super) closing: bool,
     /// Nobody pauses.
@@ -49,13 +54,17 @@ impl<C: Clone> State<C> {
         }
     }
 
-    /// Puts a queue in place, and closes the one that was there: it is of an opening before.
-    pub(super) fn replace(&mut self, namespace: &Namespace, queue: Queue<C>, why: &Error) {
-        if let Some(mut old) = self.queues.insert(namespace.clone(), queue) {
+    /// Puts a queue in place, and closes the one that was there: it is of an opening before. Its callbacks come first.
+    pub(super) fn replace(&mut self, namespace: &Namespace, mut queue: Queue<C>, why: &Error) {
+        self.openings += 1;
+        queue.opening = self.openings;
+        if let Some(mut old) = self.queues.remove(namespace) {
             self.memory_bytes -= old.memory_bytes();
             let in_turn = Error::Unknown { what: format!("storing a segment of {namespace}: {why}") };
             old.close(&in_turn, why.again());
+            queue.callbacks = old.callbacks;
         }
+        self.queues.insert(namespace.clone(), queue);
     }
 
     /// Whether anything waits that will be stored.
@@ -74,7 +83,9 @@ impl<B: Backend> Shared<B> {
             queues: BTreeMap::new(),
             ready: VecDeque::new(),
             ready_again: VecDeque::new(),
+            openings: 0,
             memory_bytes: 0,
+            left: Vec::new(),
             closing: false,
             hurry: false,
         };

@@ -19,9 +19,8 @@ pub(super) struct Upload<B: Backend> {
     segments: Vec<SealedSegment>,
     object: Arc<OnceCell<SealedSegment>>,
     repeated: bool,
+    /// The configuration that was given for this segment alone.
     config: Option<B::Config>,
-    /// Whether the configuration was given for this segment alone.
-    overridden: bool,
 }
 
 impl<B: Backend> Upload<B> {
@@ -31,7 +30,6 @@ impl<B: Backend> Upload<B> {
         namespace: &Namespace,
         queue: &mut Queue<B::Config>,
     ) -> Option<Self> {
-        let own = queue.config.clone();
         let (writer, seed) = (Arc::clone(&queue.writer), queue.head.hash_seed);
         let turn = queue.next_turn(shared.options.batch_bytes_max)?;
         let Turn { segments, config, repeated, object, .. } = turn;
@@ -43,8 +41,7 @@ impl<B: Backend> Upload<B> {
             segments: segments.clone(),
             object: Arc::clone(object),
             repeated: *repeated,
-            overridden: config.is_some(),
-            config: config.clone().or(own),
+            config: config.clone(),
         })
     }
 
@@ -63,26 +60,30 @@ impl<B: Backend> Upload<B> {
     }
 
     async fn attempt(&self) -> Result<FrameNo> {
+        let mut writer = self.writer.lock().await;
+        match &self.config {
+            Some(config) => writer.move_to((self.shared.bucket)(Some(config.clone()))?).await?,
+            None => writer.move_home(),
+        }
         if self.repeated {
-            let bucket = (self.shared.bucket)(self.config.clone())?;
             let Some(segment) = self.segments.first() else { return Err(no_segments()) };
-            return repeated::check(&bucket, &self.namespace, segment).await;
+            return repeated::check(writer.bucket(), &self.namespace, segment).await;
         }
         let object = self.object.get_or_try_init(|| self.object()).await?;
-        let mut writer = self.writer.lock().await;
-        if self.overridden {
-            writer.move_to((self.shared.bucket)(self.config.clone())?).await?;
-        }
+        // Each time: a file may have changed since the attempt before.
+        let checked = object.clone();
+        let check = move || sealed_reader::check(&checked);
+        tokio::task::spawn_blocking(check).await.map_err(not_finished)??;
         writer.store(object).await
     }
 
-    /// What is to be put, checked: the only segment as it is, or several merged.
+    /// What is to be put: the only segment as it is, or several, which are checked and merged.
     async fn object(&self) -> Result<SealedSegment> {
         let (segments, seed) = (self.segments.clone(), self.seed);
         let random: Arc<dyn Random> = Arc::clone(&self.shared.handles.random);
         let work = move || match &segments[..] {
             [] => Err(no_segments()),
-            [only] => sealed_reader::check(only).map(|()| only.clone()),
+            [only] => Ok(only.clone()),
             several => {
                 several.iter().try_for_each(sealed_reader::check)?;
                 batch::merge(several, seed, SegmentId::random(&*random)?)
