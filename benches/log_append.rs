@@ -22,6 +22,7 @@ fn open(root: &tempfile::TempDir) -> Log {
         page_size: PageSize::DEFAULT,
         durable: None,
         time_floor: UnixMillis(0),
+        unbounded: false,
     };
     let options = LogOptions { sync: SyncPolicy::Never, ..LogOptions::default() };
     let directory = Arc::new(OsDirectory::open(root.path()).unwrap());

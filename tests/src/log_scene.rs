@@ -87,6 +87,7 @@ impl Store {
             page_size,
             durable,
             time_floor: durable.map_or_else(Default::default, |durable: Commit| durable.time),
+            unbounded: false,
         };
         Ok(Self { bucket: bucket.clone(), namespace, writer, head })
     }
@@ -142,6 +143,7 @@ pub fn fixture_head() -> LogHead {
         page_size: PageSize::new(PAGE as u32).unwrap(),
         durable: None,
         time_floor: UnixMillis(0),
+        unbounded: false,
     }
 }
 

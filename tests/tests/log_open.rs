@@ -3,16 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use walkeep::core::Storage;
 use walkeep::core::current_segment::CurrentHeader;
 use walkeep::core::segment::Compression;
 use walkeep::core::storage::Durable;
 use walkeep::core::{Commit, Directory, Epoch, Error, FrameNo, LogId, PageCount, PageSize, UnixMillis};
 use walkeep::log::{Log, LogOptions, Opened, Recovered, SealPolicy, SyncPolicy};
+use walkeep::storage::NoStorage;
 use walkeep::{Bucket, Handles};
 use walkeep_tests::full_disk::{Full, FullDisk};
 use walkeep_tests::handles::TestClock;
 use walkeep_tests::log_scene::{
-    Store, bucket, checkpoint, database_file, open_log, read_all, seeded, table_of,
+    PAGE, Store, bucket, checkpoint, database_file, open_log, read_all, seeded, table_of,
 };
 use walkeep_tests::recorded::{frame_no, page_no};
 use walkeep_tests::sim_directory::SimDirectory;
@@ -247,7 +249,7 @@ async fn a_log_with_another_history_than_the_store_is_stale() {
 }
 
 #[tokio::test]
-async fn a_log_of_another_namespace_or_database_is_stale() {
+async fn a_log_of_another_namespace_or_database_is_refused() {
     let mut scene = Scene::new(6).await;
     scene.commit(&[(1, 1), (2, 2)], 2);
     let open = |head, file: &[u8]| {
@@ -255,10 +257,13 @@ async fn a_log_of_another_namespace_or_database_is_stale() {
         Log::open(shared(&scene.directory), &head, base, options(), &scene.handles)
     };
     let head = scene.store.head;
-    let why = stale(open(walkeep::core::LogHead { log_id: LogId(9), ..head }, &[]));
-    assert!(why.contains("is of log"), "{why}");
-    let why = stale(open(walkeep::core::LogHead { page_size: PageSize::DEFAULT, ..head }, &[]));
+    // It may be the wrong store: nothing that says "discard it".
+    let why = open(walkeep::core::LogHead { log_id: LogId(9), ..head }, &[]).unwrap_err().to_string();
+    assert!(why.contains("is of log") && why.contains("check which store it is"), "{why}");
+    let wrong_size = walkeep::core::LogHead { page_size: PageSize::DEFAULT, ..head };
+    let why = open(wrong_size, &[]).unwrap_err().to_string();
     assert!(why.contains("with pages of 512 bytes"), "{why}");
+    assert!(matches!(open(head, &[]), Ok(Opened::Ready(..))), "and nothing was changed");
 }
 
 #[tokio::test]
@@ -489,4 +494,40 @@ async fn a_current_file_that_follows_another_database_is_damage() {
     scene.directory.put(&name, &other.encode());
     let damage = corrupt(scene.reopen().await);
     assert!(damage.contains(&format!("{name} is damaged at offset 48")), "{damage}");
+}
+
+/// Nothing is stored then, so that the database file alone has what was checkpointed.
+#[tokio::test]
+async fn a_log_without_a_store_goes_on_after_a_checkpoint_and_a_restart() {
+    let directory: Arc<dyn Directory> = Arc::new(SimDirectory::new());
+    let (handles, _) = seeded(1);
+    let storage = NoStorage::default();
+    let head = storage.open(&"shop".parse().unwrap(), PageSize::MIN, None).await.unwrap();
+    let options = LogOptions { sync: SyncPolicy::Never, ..LogOptions::default() };
+    let mut expected = Vec::new();
+    for round in 1..=4_u8 {
+        let (mut log, _) = open_log(&directory, &head, &options, &handles).unwrap();
+        assert!(read_all(&log, &*directory).unwrap() == expected, "round {round}");
+        for (page, byte) in [(1, round), (u32::from(round) + 1, round + 100)] {
+            let mut transaction = log.begin().unwrap();
+            transaction.write(page_no(page), vec![byte; PAGE]).unwrap();
+            transaction.commit(PageCount(u32::from(round) + 1)).unwrap();
+        }
+        expected = read_all(&log, &*directory).unwrap();
+        if round % 2 == 0 {
+            log.seal().unwrap().unwrap();
+            let mut transaction = log.begin().unwrap();
+            transaction.write(page_no(1), vec![200; PAGE]).unwrap();
+            transaction.commit(PageCount(u32::from(round) + 1)).unwrap();
+            log.set_durable(storage.durable_frame_no(&"shop".parse().unwrap(), None).await.unwrap());
+            // What was not synced may be lost with the power: it is not copied yet.
+            let end = log.sealed().last().unwrap().summary.key.end();
+            assert_eq!(log.checkpoint().unwrap().commit().frame_no, end);
+            checkpoint(&mut log, &*directory, Durable::Unbounded).unwrap();
+            assert!(log.sealed().is_empty(), "what was copied is removed");
+            log.sync().unwrap();
+            assert!(log.checkpoint().unwrap().commit().frame_no > end);
+            expected = read_all(&log, &*directory).unwrap();
+        }
+    }
 }

@@ -42,7 +42,8 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pagestore: {error}");
-            ExitCode::FAILURE
+            // Not by returning: the runtime would wait for the next line of the input.
+            std::process::exit(1)
         }
     }
 }

@@ -5,6 +5,7 @@
 //! - What is durable in the store is copied into the database file, and no more than that.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,6 +43,23 @@ pub struct PageStore<S> {
     stored: mpsc::UnboundedReceiver<Result<FrameNo>>,
     tell: mpsc::UnboundedSender<Result<FrameNo>>,
     durable: Option<FrameNo>,
+    /// Held while this lives, and given back by the system however it ends.
+    _lock: File,
+}
+
+/// Locks a directory for this process.
+fn lock(directory: &Path) -> Result<File> {
+    let path = directory.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|error| Error::io(format!("open {}", path.display()), error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::invalid(
+            format!("the directory {}", directory.display()),
+            "another process has it open",
+        )),
+        Err(TryLockError::Error(error)) => Err(Error::io(format!("lock {}", path.display()), error)),
+    }
 }
 
 impl<S: Storage> PageStore<S> {
@@ -62,12 +80,17 @@ impl<S: Storage> PageStore<S> {
             created.map_err(|error| Error::io(format!("create {}", path.display()), error))
         };
         let here: Arc<dyn Directory> = Arc::new(create(directory)?);
+        // Fencing is about the store. That nobody else writes these files is for us to see to.
+        let lock = lock(directory)?;
         let log_directory: Arc<dyn Directory> = Arc::new(create(&directory.join("log"))?);
         // From here on we are the writer, and another one is fenced.
         let head = storage.open(&namespace, PAGE_SIZE, None).await?;
         let mut restored = false;
         let (log, database) = loop {
             let database = DatabaseFile::open(&directory.join(DATABASE))?;
+            // Its name must last before the log gives up what was copied into it.
+            let synced = here.sync_directory(Path::new(""));
+            synced.map_err(|error| Error::io(format!("sync {}", directory.display()), error))?;
             let base = database.hashes(head.hash_seed)?;
             match Log::open(Arc::clone(&log_directory), &head, base, options.clone(), handles)? {
                 Opened::Ready(log, _) => break (*log, database),
@@ -83,7 +106,8 @@ impl<S: Storage> PageStore<S> {
         let (tell, stored) = mpsc::unbounded_channel();
         let durable = head.durable.map(|durable| durable.frame_no);
         let (pending, waiting) = (Entries::new(), log.sealed().into());
-        let mut store = Self { storage, namespace, log, database, pending, waiting, stored, tell, durable };
+        let mut store =
+            Self { storage, namespace, log, database, pending, waiting, stored, tell, durable, _lock: lock };
         // The process before may have ended between a segment's storing and its checkpoint.
         store.checkpoint()?;
         store.hand_over()?;

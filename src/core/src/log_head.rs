@@ -22,4 +22,6 @@ pub struct LogHead {
     pub durable: Option<Commit>,
     /// Times of new commits are not lower than this.
     pub time_floor: UnixMillis,
+    /// Whether nothing is stored anywhere: the database file alone has what the local log no longer has.
+    pub unbounded: bool,
 }

@@ -210,6 +210,7 @@ impl Writer {
             page_size: self.manifest.last().page_size,
             durable,
             time_floor: self.time_floor(),
+            unbounded: false,
         })
     }
 

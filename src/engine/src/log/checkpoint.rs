@@ -8,6 +8,7 @@ use walkeep_core::storage::Durable;
 use walkeep_core::{Commit, Error, FrameNo, PageCount, PageNo, Result};
 
 use super::image_reader::ImageReader;
+use super::sealed_file::SealedFile;
 use super::visible::visible_until;
 use super::{Log, remove, sync_directory};
 
@@ -73,11 +74,16 @@ impl Log {
         }
     }
 
-    /// What can be copied into the database file: everything up to the newest durable commit that is here. `None`
-    /// when no commit here is durable.
+    /// What can be copied into the database file: everything up to the newest durable commit that is here and on disk.
+    /// `None` when there is none. Where durable is unbounded, [`Log::sync`] or seal first to have all.
     #[must_use]
     pub fn checkpoint(&self) -> Option<Checkpoint<'_>> {
-        let durable = |commit: &&Commit| self.durable.covers(commit.frame_no);
+        // The database file must not be ahead of the log, also if the log loses what was not synced.
+        let unsynced = self.unsynced_since.is_some() || self.poisoned.is_some();
+        let sealed = self.sealed.last().map(SealedFile::end);
+        let durable = |commit: &&Commit| {
+            self.durable.covers(commit.frame_no) && (!unsynced || Some(commit.frame_no) <= sealed)
+        };
         let commits = self.local_commits().take_while(durable).copied().collect::<Vec<_>>();
         let commit = *commits.last()?;
         let smallest = SizeFloor::new(&commits).overall();

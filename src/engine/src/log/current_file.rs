@@ -56,8 +56,11 @@ impl CurrentFile {
         let header = CurrentHeader { salt: name.salt, ..header };
         let file = directory.create_new(&name.path());
         let file = file.map_err(|error| Error::io(format!("create {name}"), error))?;
-        let written = file.write_all_at(0, &header.encode());
-        written.map_err(|error| Error::io(format!("write {name}"), error))?;
+        if let Err(error) = file.write_all_at(0, &header.encode()) {
+            // On a full disk each try would leave one. It counts for nothing, whether or not this succeeds.
+            let _ = directory.remove_file(&name.path());
+            return Err(Error::io(format!("write {name}"), error));
+        }
         file.sync().map_err(|error| sync_failed(name, &error))?;
         let chain = Chain::new(&header);
         Ok(Self { name, file, header, chain, rows: Vec::new(), commits: Vec::new(), buffer: Vec::new() })

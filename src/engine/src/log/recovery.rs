@@ -151,7 +151,9 @@ fn read_files(directory: &dyn Directory, head: &LogHead) -> Result<Files, Refusa
                 "{name} is of log {log_id} with pages of {page_size} bytes, the store's is {} with {}",
                 head.log_id, head.page_size
             );
-            return Err(stale(head, &runs, why));
+            let why =
+                format!("{why}: check which store it is, or keep the directory aside and begin with another");
+            return Err(Error::invalid("a local log", why).into());
         }
         if let Run::Sealed(file) = &run {
             let epoch = file.index().footer().header.epoch;
@@ -199,7 +201,8 @@ fn check_head(runs: &[Run], head: &LogHead, base: &PageHashTable) -> Result<(), 
     let Some(first) = runs.first() else {
         return check_base(runs, head, base);
     };
-    if first.start().get() > durable + 1 {
+    // Where nothing is stored, what is before is in the database file, and the end of the replay tells whether it is.
+    if first.start().get() > durable + 1 && !head.unbounded {
         return Err(missing(first.name(), durable + 1, first.start().get() - 1).into());
     }
     if first.start().get() == durable + 1 {
@@ -232,7 +235,7 @@ fn check_head(runs: &[Run], head: &LogHead, base: &PageHashTable) -> Result<(), 
 /// Nothing local is at or before the durable frame: the database file must be what the store has there.
 fn check_base(runs: &[Run], head: &LogHead, base: &PageHashTable) -> Result<(), Refusal> {
     let Some(durable) = head.durable else {
-        if base.size() > PageCount(0) && last_of(runs).is_none() {
+        if base.size() > PageCount(0) && last_of(runs).is_none() && !head.unbounded {
             let what = format!("a database of {} pages under a log that is empty", base.size());
             let why = "begin with an empty database, and write its pages in the first transaction";
             return Err(Error::invalid(what, why).into());

@@ -10,7 +10,7 @@ use walkeep_core::storage::Durable;
 use walkeep_core::{Commit, Directory, Error, FrameNo, LogHead, PageHashTable, Result, UnixMillis};
 
 use super::current_file::CurrentFile;
-use super::file_name::FileName;
+use super::file_name::{FileKind, FileName};
 use super::opened::{Opened, Recovered};
 use super::options::LogOptions;
 use super::recovery::{Recovery, Refusal, Run};
@@ -63,6 +63,12 @@ fn start(
     let Recovery { runs, obsolete, cut_bytes, table, file_size } = recovery;
     let (files, random) = (&*directory, &*handles.random);
     let header = header_after(head, last.as_ref(), &table)?;
+    // Before space is needed: what was never finished may be in the way.
+    let (unfinished, obsolete): (Vec<_>, Vec<_>) =
+        obsolete.into_iter().partition(|name| name.kind == FileKind::Temporary);
+    for name in unfinished {
+        remove(files, name)?;
+    }
     let sealing = Sealing { directory: files, random, head, compression: options.compression };
     let (sealed, obsolete) = seal_runs(&sealing, runs, obsolete)?;
     let mut current = CurrentFile::create(files, header, random)?;
@@ -89,7 +95,11 @@ fn start(
         newest,
         in_file,
         last,
-        durable: head.durable.map_or(Durable::Nothing, |durable| Durable::Until(durable.frame_no)),
+        durable: match head.durable {
+            _ if head.unbounded => Durable::Unbounded,
+            None => Durable::Nothing,
+            Some(durable) => Durable::Until(durable.frame_no),
+        },
         unsynced_since: None,
         unsealed_since: UnixMillis(0),
         savepoints: 0,

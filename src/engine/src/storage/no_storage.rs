@@ -40,6 +40,7 @@ impl Storage for NoStorage {
             page_size,
             durable: None,
             time_floor: UnixMillis(0),
+            unbounded: true,
         })
     }
 
