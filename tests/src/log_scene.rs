@@ -9,8 +9,8 @@ use bytes::Bytes;
 use walkeep::backends::Memory;
 use walkeep::core::storage::Durable;
 use walkeep::core::{
-    Commit, Directory, Epoch, HashSeed, LogHead, LogId, Namespace, PageCount, PageHashTable, PageSize,
-    Result, UnixMillis,
+    Directory, Epoch, HashSeed, LogHead, LogId, Namespace, PageCount, PageHashTable, PageSize, Result,
+    UnixMillis,
 };
 use walkeep::log::{Log, LogOptions, Opened, Recovered};
 use walkeep::restore::{RestoreOptions, RestorePlan};
@@ -73,22 +73,7 @@ impl Store {
         let namespace = Namespace::new("shop")?;
         let page_size = PageSize::new(PAGE as u32)?;
         let writer = Writer::open(bucket, &namespace, page_size, handles).await?;
-        let durable = match writer.tip() {
-            None => None,
-            Some(tip) => {
-                let point = RestorePoint::Frame(tip.end());
-                Some(*View::open(bucket, &namespace, point, DATABASE_BYTES_MAX).await?.commit())
-            }
-        };
-        let head = LogHead {
-            log_id: writer.log_id(),
-            hash_seed: writer.hash_seed(),
-            epoch: writer.epoch(),
-            page_size,
-            durable,
-            time_floor: durable.map_or_else(Default::default, |durable: Commit| durable.time),
-            unbounded: false,
-        };
+        let head = writer.head().await?;
         Ok(Self { bucket: bucket.clone(), namespace, writer, head })
     }
 
