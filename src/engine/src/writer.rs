@@ -190,7 +190,7 @@ impl Writer {
         }
     }
 
-    /// Where the log goes on, for whoever seals its segments: one request.
+    /// Where the log goes on, for whoever seals its segments: what opening the newest segment takes.
     ///
     /// # Errors
     ///

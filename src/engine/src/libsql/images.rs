@@ -1,7 +1,7 @@
 //! The images of an opened data object, in order of page: decoded run by run, so that memory is bounded.
 
 use walkeep_core::segment::{BlockDecoder, BlockEntry};
-use walkeep_core::{Error, FrameNo, HashSeed, PageNo, Result};
+use walkeep_core::{FrameNo, HashSeed, PageNo, Result};
 
 use crate::bucket::Bucket;
 use crate::stored_segment::OpenSegment;
@@ -34,13 +34,10 @@ pub(super) async fn for_each_image(
             let start = usize::try_from(block.offset - first.offset).unwrap_or(usize::MAX);
             let bytes = stored.get(start..).and_then(|rest| rest.get(..block.stored_len as usize));
             let raw = decoder.decode(segment.path().as_str(), block, page_size, bytes.unwrap_or_default())?;
-            for (position, image) in (block.first as usize..).zip(raw.chunks_exact(page_size.bytes())) {
-                let row = index.pages().get(position).zip(index.frames().get(position));
-                let Some(((page, frame), expected)) = row.zip(index.hashes().get(position)) else { continue };
-                if seed.page(*page, image) != *expected {
-                    let expected = format!("the image of page {page} that was there before");
-                    return Err(Error::corrupt(segment.path(), block.offset, expected, "another one"));
-                }
+            for (position, image) in (block.first..).zip(raw.chunks_exact(page_size.bytes())) {
+                segment.check_image(seed, position, block, image)?;
+                let row = index.pages().get(position as usize).zip(index.frames().get(position as usize));
+                let Some((page, frame)) = row else { continue };
                 each(*page, *frame, image)?;
             }
         }

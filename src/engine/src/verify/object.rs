@@ -50,19 +50,7 @@ fn check_run(segment: &OpenSegment, run: &[BlockEntry], stored: &[u8], seed: Has
         let bytes = stored.get(start..).and_then(|rest| rest.get(..block.stored_len as usize));
         let raw = decoder.decode(object, block, page_size, bytes.unwrap_or_default())?;
         for (position, image) in (block.first..).zip(raw.chunks_exact(page_size.bytes())) {
-            let at = position as usize;
-            if let (Some(page), Some(expected)) = (index.pages().get(at), index.hashes().get(at)) {
-                let found = seed.page(*page, image);
-                if found != *expected {
-                    let expected = format!("an image of page {page} with hash {:016x}", expected.0);
-                    return Err(Error::corrupt(
-                        object,
-                        block.offset,
-                        expected,
-                        format!("hash {:016x}", found.0),
-                    ));
-                }
-            }
+            segment.check_image(seed, position, block, image)?;
         }
     }
     Ok(())
