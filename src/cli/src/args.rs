@@ -16,6 +16,7 @@ use crate::time_arg::{self, TimeArg};
 const EXAMPLES: &str = "\
 Examples:
   walkeep demo                                        see what it does, in a temporary directory
+  walkeep replicate app.db ./store                    store every commit, until it is stopped
   walkeep replicate app.db ./store --once             store the database as it is now
   walkeep log ./store -n app                          list the restore points
   walkeep restore ./store -n app -o old.db --at -5m   the database as it was five minutes ago
@@ -52,7 +53,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show what Walkeep does: replicate a small shop's database, make a mistake, and undo it
     Demo(DemoArgs),
-    /// Store what changed in a SQLite database since the last time, as one commit
+    /// Store every transaction of a live SQLite database, until it is stopped; or its state, once
     #[command(after_help = store_help())]
     Replicate(ReplicateArgs),
     /// Write the database as it was at a restore point, proven
@@ -184,14 +185,44 @@ pub(crate) struct ReplicateArgs {
     #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
     pub(crate) namespace: Option<Namespace>,
     /// Capture the database once, as it is now, and end
-    #[arg(long, required = true)]
+    #[arg(long, conflicts_with = "ContinuousArgs")]
     pub(crate) once: bool,
-    /// How long to wait while a writer has the database locked, in seconds
+    /// How long to wait while another process has the database locked, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     pub(crate) busy_timeout: Duration,
     /// Use a store that cannot tell two writers apart: of two at once, one loses what it was told is stored
     #[arg(long)]
     pub(crate) unfenced: bool,
+    #[command(flatten)]
+    pub(crate) continuous: ContinuousArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContinuousArgs {
+    /// How long commits are gathered for one request, in seconds; 0: each commit as it is seen
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_seconds)]
+    pub(crate) sync_interval: Duration,
+    /// The length of the write-ahead log from which it is checkpointed: bytes, or with K, M, G or T
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = parse_size)]
+    pub(crate) checkpoint: u64,
+    /// How much of the log one stored segment holds at most, if it has several transactions
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
+    pub(crate) seal: u64,
+    /// How much may wait on local disk for the store
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = parse_size)]
+    pub(crate) spool_max: u64,
+    /// How often to look although nothing was heard, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    pub(crate) poll_interval: Duration,
+    /// Where local state is kept; by default .NAME-walkeep beside the database
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Go on although the database does not continue the newest state: what differs is stored as one commit on top
+    #[arg(long)]
+    pub(crate) rewind: bool,
+    /// Switch the database to WAL mode, once and for good, if it is not in it
+    #[arg(long)]
+    pub(crate) set_wal: bool,
 }
 
 #[derive(Debug, Args)]

@@ -64,6 +64,11 @@ impl Store {
         Ok(Self { bucket: Bucket::new(Arc::clone(&metered), None)?.named(url), metered })
     }
 
+    /// The backend, for a queue in front of it; what goes to it is counted.
+    pub(crate) fn backend(&self) -> DynBackend {
+        self.metered.clone()
+    }
+
     /// The same store, whether or not it can tell two writers apart.
     pub(crate) fn unfenced(self) -> Self {
         Self { bucket: self.bucket.with_fencing(Fencing::Unfenced), ..self }

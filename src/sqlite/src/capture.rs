@@ -307,7 +307,7 @@ fn seal(
     let mut push = |page: PageNo, image: &[u8]| -> Result<()> {
         let number = frame.ok_or_else(|| Error::Exhausted { what: "all frames are used".into() })?;
         frame = number.next();
-        writer.push(page, number, image)
+        writer.push(page, number, image).map(drop)
     };
     if source.size() == PageCount(0) {
         // An empty database: one frame of a page that it does not have.

@@ -44,6 +44,20 @@ pub(crate) fn open(path: &Path) -> io::Result<Option<Arc<File>>> {
     Ok(Some(file))
 }
 
+/// Whether this is the file that has that path now.
+///
+/// # Errors
+///
+/// The operating system's.
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,8 @@ use walkeep::core::{Error, Result};
 use crate::database_header::{DatabaseHeader, HEADER_LEN};
 use crate::descriptors;
 use crate::locks::{SharedLock, is_live};
-use crate::wal::{Wal, read_at};
+use crate::wal::Wal;
+use crate::wal_header::read_at;
 
 /// How long to stand still before a database with a `-shm` of nobody is read. Times of files are those of the last
 /// clock tick (at most 10 ms): a change after the pause gives a time that differs from the one before.
@@ -278,14 +279,14 @@ fn begin(path: &Path, wal_mode: bool) -> Result<Attempt<Connection>> {
     if busy || (moved && wal_mode) { Ok(Err(error)) } else { Err(error) }
 }
 
-fn escape(path: &Path) -> Result<String> {
+pub(crate) fn escape(path: &Path) -> Result<String> {
     let text = path.to_str().ok_or_else(|| {
         Error::invalid(format!("the path {}", path.display()), "Walkeep needs a path that is valid UTF-8")
     })?;
     Ok(text.replace('%', "%25").replace('?', "%3f").replace('#', "%23"))
 }
 
-fn explain(path: &Path, error: rusqlite::Error) -> Error {
+pub(crate) fn explain(path: &Path, error: rusqlite::Error) -> Error {
     use rusqlite::ffi;
     let code = error.sqlite_error().map_or(0, |error| error.extended_code);
     match code & 0xff {

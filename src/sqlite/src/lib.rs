@@ -19,11 +19,17 @@ pub mod check;
 mod database_header;
 mod descriptors;
 mod hold;
+mod images;
 mod live_log;
 mod locks;
+pub mod replication;
+mod snapshot;
 mod source;
 mod wal;
+mod wal_header;
 mod wal_index;
+mod wal_position;
+mod wal_transactions;
 
 pub use capture::{CaptureOptions, Captured, capture};
 pub use check::{IntegrityCheck, check};

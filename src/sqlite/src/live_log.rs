@@ -131,7 +131,7 @@ mod tests {
         for offset in [16, 20, 32] {
             let mut other = header;
             other[offset] += 1;
-            let (a, b) = crate::wal::checksum(&other[..40], cfg!(target_endian = "big"), (0, 0));
+            let (a, b) = crate::wal_header::checksum(&other[..40], cfg!(target_endian = "big"), (0, 0));
             other[40..44].copy_from_slice(&a.to_ne_bytes());
             other[44..].copy_from_slice(&b.to_ne_bytes());
             shm.write_all_at(&[other, other].concat(), 0).unwrap();

@@ -29,6 +29,9 @@ static HOLDERS: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
 /// The byte of a `-shm` file that every connection holds a shared lock on while it has the file open.
 const SHM_LIVE: (i64, i64) = (128, 1);
 
+/// The byte of a `-shm` file that a writer has locked from its first frame until its commit is visible.
+const SHM_WRITE: (i64, i64) = (120, 1);
+
 fn lock_of(kind: libc::c_int, (start, len): (i64, i64)) -> libc::flock {
     libc::flock {
         l_type: i16::try_from(kind).unwrap_or_default(),
@@ -113,4 +116,13 @@ impl Drop for SharedLock {
 /// The operating system's.
 pub(crate) fn is_live(shm: &File) -> io::Result<bool> {
     is_locked(shm, SHM_LIVE)
+}
+
+/// Whether anybody writes to the log of this `-shm` file. When nobody does, every commit is visible.
+///
+/// # Errors
+///
+/// The operating system's.
+pub(crate) fn is_written(shm: &File) -> io::Result<bool> {
+    is_locked(shm, SHM_WRITE)
 }

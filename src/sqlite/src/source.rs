@@ -15,34 +15,27 @@
 //! Invariant: no file is created, written or deleted. The SQLite connection opens the `-shm` for reading only, and
 //! does not checkpoint when it closes.
 
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use walkeep::core::{Error, PageCount, PageNo, PageSize, Result};
 
 use crate::hold::{self, Attempt, Held, Hold, beside};
-use crate::wal::{Wal, read_at};
+use crate::snapshot::Snapshot;
+use crate::wal::Wal;
 use crate::{descriptors, live_log};
 
 /// How often opening is tried at least, however short the time to wait.
 const ATTEMPTS: u32 = 10;
-
-/// Pages are read from the file in pieces of about this size.
-const CHUNK: usize = 1 << 20;
 
 /// The committed state of a SQLite database, held still while this value lives.
 ///
 /// Writers in WAL mode go on meanwhile; in rollback mode they wait.
 #[derive(Debug)]
 pub struct Source {
-    path: PathBuf,
-    file: Arc<File>,
-    page_size: PageSize,
-    size: PageCount,
-    wal: Option<Wal>,
+    snapshot: Snapshot,
     // Declared last: dropped after everything that reads.
     hold: Hold,
 }
@@ -97,31 +90,26 @@ impl Source {
             Ok(wal) => wal,
             Err(error) => return Ok(Err(error)),
         };
-        let failed = |error: io::Error| Error::io(format!("read {}", path.display()), error);
-        let in_file = file.metadata().map_err(failed)?.len() / page_size.bytes_u64();
-        let in_file = u32::try_from(in_file).map_err(|_| {
-            Error::invalid(path.display().to_string(), "it has more pages than SQLite can number")
-        })?;
-        let size = wal.as_ref().and_then(Wal::size_after).unwrap_or(PageCount(in_file));
-        Ok(Ok(Self { path: path.to_path_buf(), file, page_size, size, wal, hold }))
+        let snapshot = Snapshot::new(path, file, page_size, wal)?;
+        Ok(Ok(Self { snapshot, hold }))
     }
 
     /// The path of the database.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.snapshot.path
     }
 
     /// The size of a page.
     #[must_use]
     pub const fn page_size(&self) -> PageSize {
-        self.page_size
+        self.snapshot.page_size
     }
 
     /// The size of the database.
     #[must_use]
     pub const fn size(&self) -> PageCount {
-        self.size
+        self.snapshot.size
     }
 
     /// Calls `visit` with every page of the database in order.
@@ -129,31 +117,8 @@ impl Source {
     /// # Errors
     ///
     /// `Io`, and what `visit` returns.
-    pub fn for_each_page(&self, mut visit: impl FnMut(PageNo, &[u8]) -> Result<()>) -> Result<()> {
-        let failed = |error: io::Error| Error::io(format!("read {}", self.path.display()), error);
-        let lock_page = self.page_size.lock_page();
-        let mut chunk = vec![0; CHUNK.max(self.page_size.bytes())];
-        let pages_a_chunk = u32::try_from(chunk.len() / self.page_size.bytes()).unwrap_or(1);
-        let mut first = PageNo::FIRST;
-        while self.size.contains(first) {
-            // Beyond the end of the file are zeros: pages that are in the log alone, or were never written.
-            let len = read_at(&self.file, first.file_offset(self.page_size), &mut chunk).map_err(failed)?;
-            chunk.get_mut(len..).unwrap_or_default().fill(0);
-            let pages = (first.get()..=self.size.get()).take(pages_a_chunk as usize).filter_map(PageNo::new);
-            for (page, image) in pages.zip(chunk.chunks_exact_mut(self.page_size.bytes())) {
-                if page == lock_page {
-                    image.fill(0);
-                } else if let Some(wal) = &self.wal {
-                    wal.read(page, image).map_err(failed)?;
-                }
-                visit(page, image)?;
-            }
-            match first.get().checked_add(pages_a_chunk).and_then(PageNo::new) {
-                Some(next) => first = next,
-                None => break,
-            }
-        }
-        Ok(())
+    pub fn for_each_page(&self, visit: impl FnMut(PageNo, &[u8]) -> Result<()>) -> Result<()> {
+        self.snapshot.for_each_page(visit)
     }
 
     /// Whether everything read so far belongs to one state of the database. If not, begin again with a new
@@ -163,11 +128,11 @@ impl Source {
     ///
     /// `Io`.
     pub fn is_unchanged(&self) -> Result<bool> {
-        let failed = |error: io::Error| Error::io(format!("read {}", self.path.display()), error);
-        if !self.hold.is_unchanged(&self.path)? {
+        let failed = |error: io::Error| Error::io(format!("read {}", self.snapshot.path.display()), error);
+        if !self.hold.is_unchanged(&self.snapshot.path)? {
             return Ok(false);
         }
-        self.wal.as_ref().map_or(Ok(true), |wal| wal.is_unchanged().map_err(failed))
+        self.snapshot.wal.as_ref().map_or(Ok(true), |wal| wal.is_unchanged().map_err(failed))
     }
 }
 

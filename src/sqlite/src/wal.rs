@@ -15,17 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use walkeep::core::{PageCount, PageNo, PageSize};
 
-const HEADER_LEN: usize = 32;
-const FRAME_HEADER_LEN: usize = 24;
-const MAGIC_LITTLE_ENDIAN: u32 = 0x377f_0682;
-const MAGIC_BIG_ENDIAN: u32 = 0x377f_0683;
-const VERSION: u32 = 3_007_000;
+use crate::wal_header::HEADER_LEN;
+use crate::wal_header::{FRAME_HEADER_LEN, Salts, WalFrame, WalHeader, read_at};
 
 /// Frames are read in pieces of about this size.
 const CHUNK: usize = 1 << 20;
-
-/// The salts of a round of the log: a restart changes both.
-pub(crate) type Salts = [u8; 8];
 
 /// The committed content of a `-wal` file.
 #[derive(Debug)]
@@ -44,45 +38,6 @@ pub(crate) struct Wal {
     cut: AtomicBool,
 }
 
-struct Header {
-    page_size: PageSize,
-    salts: Salts,
-    big_endian: bool,
-    checksum: (u32, u32),
-}
-
-fn be32(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_be_bytes)
-}
-
-/// The log's checksum: two sums over 32-bit words that feed each other.
-pub(crate) fn checksum(bytes: &[u8], big_endian: bool, (mut a, mut b): (u32, u32)) -> (u32, u32) {
-    let word = |four: &[u8]| {
-        let four = four.try_into().unwrap_or_default();
-        if big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) }
-    };
-    for eight in bytes.chunks_exact(8) {
-        let (first, second) = eight.split_at(4);
-        a = a.wrapping_add(word(first)).wrapping_add(b);
-        b = b.wrapping_add(word(second)).wrapping_add(a);
-    }
-    (a, b)
-}
-
-impl Header {
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let big_endian = match be32(bytes, 0) {
-            MAGIC_LITTLE_ENDIAN => false,
-            MAGIC_BIG_ENDIAN => true,
-            _ => return None,
-        };
-        let sum = checksum(bytes.get(..24)?, big_endian, (0, 0));
-        let valid = be32(bytes, 4) == VERSION && sum == (be32(bytes, 24), be32(bytes, 28));
-        let page_size = PageSize::new(be32(bytes, 8)).ok().filter(|_| valid)?;
-        Some(Self { page_size, salts: bytes.get(16..24)?.try_into().ok()?, big_endian, checksum: sum })
-    }
-}
-
 impl Wal {
     /// Reads the committed frames of a log, at most the first `frames_max`.
     ///
@@ -90,8 +45,7 @@ impl Wal {
     ///
     /// The operating system's. A log that is empty or damaged has no frames; that is not an error.
     pub(crate) fn scan(file: Arc<File>, page_size: PageSize, frames_max: u64) -> io::Result<Self> {
-        let mut header = [0; HEADER_LEN];
-        let len = read_at(&file, 0, &mut header)?;
+        let header = WalHeader::read(&file)?;
         let mut wal = Self {
             file,
             page_size,
@@ -102,7 +56,6 @@ impl Wal {
             end: 0,
             cut: AtomicBool::new(false),
         };
-        let header = header.get(..len).filter(|bytes| bytes.len() == HEADER_LEN).and_then(Header::parse);
         if let Some(header) = header.filter(|header| header.page_size == page_size) {
             wal.salts = Some(header.salts);
             wal.end = HEADER_LEN as u64;
@@ -117,17 +70,14 @@ impl Wal {
     ///
     /// The operating system's.
     pub(crate) fn committed_page_size(file: Arc<File>) -> io::Result<Option<PageSize>> {
-        let mut header = [0; HEADER_LEN];
-        let len = read_at(&file, 0, &mut header)?;
-        let header = header.get(..len).filter(|bytes| bytes.len() == HEADER_LEN).and_then(Header::parse);
-        let Some(header) = header else {
+        let Some(header) = WalHeader::read(&file)? else {
             return Ok(None);
         };
         let wal = Self::scan(file, header.page_size, u64::MAX)?;
         Ok(wal.size_after.map(|_| header.page_size))
     }
 
-    fn scan_frames(&mut self, header: &Header, frames_max: u64) -> io::Result<()> {
+    fn scan_frames(&mut self, header: &WalHeader, frames_max: u64) -> io::Result<()> {
         let frame_len = FRAME_HEADER_LEN + self.page_size.bytes();
         let mut chunk = vec![0; (CHUNK / frame_len).max(1) * frame_len];
         let mut offset = HEADER_LEN as u64;
@@ -137,21 +87,18 @@ impl Wal {
         loop {
             let len = read_at(&self.file, offset, &mut chunk)?;
             for frame in chunk.get(..len).unwrap_or_default().chunks_exact(frame_len) {
-                let (head, image) = frame.split_at(FRAME_HEADER_LEN);
-                sum = checksum(head.get(..8).unwrap_or_default(), header.big_endian, sum);
-                sum = checksum(image, header.big_endian, sum);
-                let chained =
-                    sum == (be32(head, 16), be32(head, 20)) && head.get(8..16) == Some(&header.salts);
-                let Some(page) = PageNo::new(be32(head, 0)).filter(|_| chained && seen < frames_max) else {
+                let Some(frame) = header.frame(sum, frame).filter(|_| seen < frames_max) else {
                     return Ok(());
                 };
+                sum = frame.checksum;
+                let WalFrame { page, size_after, .. } = frame;
                 uncommitted.push((page, offset + FRAME_HEADER_LEN as u64));
                 offset += frame_len as u64;
                 seen += 1;
                 self.end = offset;
-                if be32(head, 4) != 0 {
+                if size_after.is_some() {
                     self.frames = seen;
-                    self.size_after = Some(PageCount(be32(head, 4)));
+                    self.size_after = size_after;
                     self.images.extend(uncommitted.drain(..));
                 }
             }
@@ -159,6 +106,10 @@ impl Wal {
                 return Ok(());
             }
         }
+    }
+
+    pub(crate) const fn file(&self) -> &Arc<File> {
+        &self.file
     }
 
     /// The salts of the log that was read; `None` when it had no valid header.
@@ -179,6 +130,11 @@ impl Wal {
     /// Where in the file the first part begins that is not a frame of this log, or was not asked for.
     pub(crate) const fn end(&self) -> u64 {
         self.end
+    }
+
+    /// Where in the file the newest committed image of a page is.
+    pub(crate) fn offset(&self, page: PageNo) -> Option<u64> {
+        self.images.get(&page).copied()
     }
 
     /// Reads the newest committed image of a page; `false` when the log has none.
@@ -208,25 +164,9 @@ impl Wal {
     ///
     /// The operating system's.
     pub(crate) fn is_unchanged(&self) -> io::Result<bool> {
-        let mut header = [0; HEADER_LEN];
-        let len = read_at(&self.file, 0, &mut header)?;
-        let header = header.get(..len).filter(|bytes| bytes.len() == HEADER_LEN).and_then(Header::parse);
+        let header = WalHeader::read(&self.file)?;
         let same = !self.cut.load(Ordering::Relaxed) && header.map(|header| header.salts) == self.salts;
         // A log that had no frames may begin one: the database file, held still, is what was read.
         Ok(self.images.is_empty() || same)
     }
-}
-
-/// Reads at an offset; fewer bytes than asked only at the end of the file.
-pub(crate) fn read_at(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }

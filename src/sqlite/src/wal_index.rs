@@ -10,7 +10,7 @@ use std::io;
 
 use walkeep::core::PageCount;
 
-use crate::wal::{Salts, checksum, read_at};
+use crate::wal_header::{Checksum, Salts, checksum, read_at};
 
 /// Two copies of the header, one behind the other: a reader that finds them different met a writer half-way.
 const COPY_LEN: usize = 48;
@@ -22,6 +22,19 @@ pub(crate) struct WalIndexHeader {
     pub(crate) frames: u64,
     /// The size of the database after the last of these frames.
     pub(crate) size: PageCount,
+    /// The sums after the last of these frames.
+    pub(crate) checksum: Checksum,
+}
+
+/// How many frames of the log are in the database file.
+///
+/// # Errors
+///
+/// The operating system's.
+pub(crate) fn backfilled(shm: &File) -> io::Result<u64> {
+    let mut bytes = [0; 4];
+    read_at(shm, 2 * COPY_LEN as u64, &mut bytes)?;
+    Ok(u64::from(u32::from_ne_bytes(bytes)))
 }
 
 impl WalIndexHeader {
@@ -44,6 +57,11 @@ impl WalIndexHeader {
         let sum = checksum(first.get(..40)?, cfg!(target_endian = "big"), (0, 0));
         let valid = first == second && initialized && sum == (word(40)?, word(44)?);
         let salts = first.get(32..40)?.try_into().ok()?;
-        valid.then_some(Self { salts, frames: u64::from(word(16)?), size: PageCount(word(20)?) })
+        valid.then_some(Self {
+            salts,
+            frames: u64::from(word(16)?),
+            size: PageCount(word(20)?),
+            checksum: (word(24)?, word(28)?),
+        })
     }
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::frame_no::FrameNo;
 use crate::page::{PageCount, PageNo};
 use crate::page_fst::PageFst;
-use crate::page_hash::HashSeed;
+use crate::page_hash::{HashSeed, PageHash};
 use crate::segment_key::SegmentKey;
 
 /// Blocks of a large segment, and of one with several images a page: they compress against each other.
@@ -98,13 +98,13 @@ impl<W: Write> SegmentWriter<W> {
         Ok(writer)
     }
 
-    /// Adds a frame. Frames come in order of page, then frame.
+    /// Adds a frame, and returns the hash that is recorded for its image. Frames come in order of page, then frame.
     ///
     /// # Errors
     ///
     /// `Invalid` when a frame is out of order or range, or its image is not a page long; `Io` and `Exhausted` from
     /// the output.
-    pub fn push(&mut self, page: PageNo, frame: FrameNo, image: &[u8]) -> Result<()> {
+    pub fn push(&mut self, page: PageNo, frame: FrameNo, image: &[u8]) -> Result<PageHash> {
         let in_order = self.columns.last().is_none_or(|last| last < (page, frame));
         let in_range = (self.header.start..=self.header.end).contains(&frame);
         if !in_order || !in_range || image.len() != self.header.page_size.bytes() {
@@ -115,8 +115,9 @@ impl<W: Write> SegmentWriter<W> {
             self.flush_block()?;
         }
         self.block.extend_from_slice(image);
-        self.columns.push(page, frame, self.seed.page(page, image));
-        Ok(())
+        let hash = self.seed.page(page, image);
+        self.columns.push(page, frame, hash);
+        Ok(hash)
     }
 
     /// Ends the segment. `commits` are those of its range, oldest first; `min_size_after` is the smallest size

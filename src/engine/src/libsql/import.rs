@@ -158,7 +158,7 @@ async fn import_end(
     let wanted = Wanted::of(&segment, start);
     let mut writer = target.begin(start, end, frame_count(wanted.count)?, true).await?;
     for_each_image(bucket, &segment, target.seed(), |page, frame, image| match wanted.frame(page, frame) {
-        Some(frame) => writer.push(page, frame, image),
+        Some(frame) => writer.push(page, frame, image).map(drop),
         None => Ok(()),
     })
     .await?;

@@ -329,7 +329,7 @@ impl Base {
                     format!("{} changed while it was read; stop its server, and import again", self.name);
                 Err(Error::Unavailable { what, source: None })
             }
-            Some(_) => writer.push(page, self.frame_no, image),
+            Some(_) => writer.push(page, self.frame_no, image).map(drop),
             None => Ok(()),
         })?;
         tracing::debug!(log = %self.log_id, frame = %self.frame_no, "imported a checkpointed database");

@@ -4,21 +4,18 @@
 //! What was written is synced and its index read back: an image that is no longer what was committed is found here,
 //! not in a restore.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use walkeep_core::segment::{Compression, SegmentHeader, SegmentWriter};
 use walkeep_core::{
-    Commit, Directory, Error, File, FrameNo, LogHead, PageCount, PageNo, Random, Result, SegmentId,
+    Commit, Directory, Error, File, FileWriter, FrameNo, LogHead, PageCount, PageNo, Random, Result,
+    SegmentId,
 };
 
 use super::current_file::CurrentFile;
 use super::file_name::{FileKind, FileName};
 use super::sealed_file::SealedFile;
 use super::sync_failed;
-
-/// Written in pieces of this size.
-const CHUNK: usize = 1 << 20;
 
 /// Where and as what segments are sealed.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +70,7 @@ impl Sealing<'_> {
             end: last.frame_no,
             frame_count,
         };
-        let out = FileWriter { file: Arc::clone(&file), written: 0, buffer: Vec::new() };
+        let out = FileWriter::new(Arc::clone(&file));
         let once = order.windows(2).all(|pair| matches!(pair, [a, b] if a.0 != b.0));
         let mut writer = SegmentWriter::new(out, header, self.head.hash_seed, self.compression, once)?;
         let mut image = vec![0; self.head.page_size.bytes()];
@@ -112,28 +109,4 @@ fn check_hashes(current: &CurrentFile, sealed: &SealedFile) -> Result<()> {
     let Some((frame, _)) = wrong else { return Ok(()) };
     let expected = format!("the image that frame {frame} was committed with");
     Err(Error::corrupt(current.name(), current.image_offset(*frame), expected, "another one"))
-}
-
-#[derive(Debug)]
-struct FileWriter {
-    file: Arc<dyn File>,
-    written: u64,
-    buffer: Vec<u8>,
-}
-
-impl Write for FileWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= CHUNK {
-            self.flush()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all_at(self.written, &self.buffer)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
-    }
 }

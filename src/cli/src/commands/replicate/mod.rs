@@ -1,0 +1,48 @@
+//! `walkeep replicate`: continuously, or once.
+
+mod daemon;
+mod once;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use walkeep::Error;
+use walkeep::core::Namespace;
+
+pub(super) use self::once::capture_into;
+use crate::args::ReplicateArgs;
+use crate::failure::Usage;
+
+/// What `--unfenced` gives up.
+pub(super) const UNFENCED: &str = "warning: --unfenced: whether the store can tell two writers apart is not tried out. If it cannot, two \
+                        writers of a namespace at once are both told that their commits are stored, and those of one \
+                        are lost: see to it that there is only one";
+
+pub(super) async fn run(args: &ReplicateArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let namespace = match &args.namespace {
+        Some(namespace) => namespace.clone(),
+        None => default_namespace(&args.database)?,
+    };
+    if !args.database.try_exists().unwrap_or(true) {
+        // Before anything is created for it.
+        return Err(missing(&args.database).into());
+    }
+    if args.once {
+        once::run(args, &namespace, json).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    daemon::run(args, namespace, json).await
+}
+
+fn missing(database: &Path) -> Error {
+    let what = format!("read {}", database.display());
+    Error::Io { what, source: std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file") }
+}
+
+/// The database's file name without its extension.
+pub(super) fn default_namespace(database: &Path) -> anyhow::Result<Namespace> {
+    let stem = database.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    Namespace::new(stem).map_err(|error| {
+        Usage(format!("the file name is no namespace: {error}; choose one with -n NS")).into()
+    })
+}

@@ -1,0 +1,204 @@
+//! Taking hold of a database, and going on from where its capture ended.
+//!
+//! In order, each only if the one before does not prove that nothing is missing:
+//!
+//! 1. the log still has the frame at which the capture ended: on from there;
+//! 2. the log has begun anew once since, and the frames behind that place are still to be read: those first, then the new
+//!    round. Believed only if the database then is what they lead to, page by page;
+//! 3. the database is compared with the last known state, page by page: what differs becomes one commit, marked as
+//!    discontinuous.
+//!
+//! Invariant: whatever the way, the state that is recorded for the last commit is that of the database at the mark.
+
+use walkeep::core::{CommitKind, Error, PageHashTable, PageNo, Result};
+
+use super::capturer::{Capturer, record};
+use super::connection::failed;
+use super::fall_back::{FallBack, Way};
+use super::increment::{Increment, Pages};
+use super::live_database::LiveDatabase;
+use super::state::SpoolFile;
+use crate::snapshot::Snapshot;
+use crate::wal_header::follows;
+use crate::wal_position::WalPosition;
+use crate::wal_transactions::{Bounds, Round, WalTransaction};
+
+/// How the log goes on from a position.
+enum Continuation {
+    /// It still has the position.
+    Next,
+    /// It has begun anew once; these are the transactions that were behind the position.
+    OldTail(Vec<WalTransaction>),
+    /// That cannot be told, and why.
+    Lost(String),
+}
+
+/// Everything, in one reading: logs are bounded by checkpoints.
+const ALL: Bounds = Bounds { frames: None, bytes_max: u64::MAX };
+
+impl Capturer {
+    /// Takes hold of the database. If commits were missed, says how the capture goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`LiveDatabase::open`]; `Invalid` when the page size has changed: open the namespace for it.
+    pub(super) fn attach(&mut self) -> Result<Option<FallBack>> {
+        let live = LiveDatabase::open(&self.database, self.options.busy_timeout)?;
+        self.attach_to(live, None)
+    }
+
+    /// The same with a database that is held already. `lost` says why the position does not count.
+    pub(super) fn attach_to(&mut self, live: LiveDatabase, lost: Option<String>) -> Result<Option<FallBack>> {
+        if live.page_size() != self.head.page_size {
+            let (now, before) = (live.page_size(), self.head.page_size);
+            let why = format!("its pages have {now} bytes, and had {before}: it has to be opened again");
+            return Err(Error::Unknown { what: format!("capturing {}: {why}", live.path().display()) });
+        }
+        let continuation = match lost {
+            Some(why) => Continuation::Lost(why),
+            None => self.continuation(&live)?,
+        };
+        self.live = Some(live);
+        let lost = match continuation {
+            Continuation::Next => return Ok(None),
+            Continuation::OldTail(transactions) => match self.adopt_old_tail(transactions)? {
+                Some(fall_back) => return Ok(Some(fall_back)),
+                None => {
+                    "the log began anew, and what was left of it did not lead to the state of the database"
+                        .into()
+                }
+            },
+            Continuation::Lost(why) => why,
+        };
+        self.adopt_difference(lost)
+    }
+
+    fn continuation(&self, live: &LiveDatabase) -> Result<Continuation> {
+        let lost = |why: &str| Ok(Continuation::Lost(why.to_string()));
+        let Some(position) = self.position else { return lost("it is not known where the capture ended") };
+        let header = live.mark().header;
+        let io = failed("read the log of", live.path());
+        let round = Round::open(live.log(), live.page_size(), self.head.hash_seed).map_err(io)?;
+        if header.salts == position.salts {
+            let held = match &round {
+                Some(round) => header.frames >= position.frame && round.holds(&position).map_err(io)?,
+                None => position.frame == 0 && header.frames == 0,
+            };
+            if held {
+                return Ok(Continuation::Next);
+            }
+            return lost("the log ends before the place where the capture ended (a power loss?)");
+        }
+        let Some(round) = round.filter(|round| round.salts() == header.salts) else {
+            return lost("the log was removed or emptied since the capture ended");
+        };
+        if !follows(position.salts, round.salts()) {
+            return lost("the log began anew more than once since the capture ended");
+        }
+        if header.frames > position.frame {
+            return lost("the log began anew since the capture ended, and has overwritten what followed");
+        }
+        Ok(Continuation::OldTail(round.read(&position, ALL).map_err(io)?))
+    }
+
+    /// Takes transactions of the old round, if they and the new round lead to what the database is.
+    fn adopt_old_tail(&mut self, tail: Vec<WalTransaction>) -> Result<Option<FallBack>> {
+        let live = self.live()?;
+        let (header, images) = (live.mark().header, live.images());
+        let io = failed("read the log of", live.path());
+        let Some(round) = Round::open(live.log(), live.page_size(), self.head.hash_seed).map_err(io)? else {
+            return Ok(None);
+        };
+        let count = tail.len();
+        let (mut table, mut last) = (self.table.clone(), self.last);
+        let begin = WalPosition::start(header.salts);
+        let mut increment = Increment::new(begin);
+        for transaction in tail {
+            record((&mut table, &mut last), &mut increment, &round, &images, transaction, self.time())?;
+        }
+        let bounds = Bounds { frames: Some(header.frames), bytes_max: u64::MAX };
+        let (mut then, mut then_last) = (table.clone(), last);
+        let mut rest = Increment::new(begin);
+        for transaction in round.read(&begin, bounds).map_err(io)? {
+            record((&mut then, &mut then_last), &mut rest, &round, &images, transaction, self.time())?;
+        }
+        if table_of(&live.snapshot()?, &then)?.state() != then.state() {
+            return Ok(None);
+        }
+        let sealed: Option<SpoolFile> = match self.seal(&increment) {
+            // A writer has overwritten what was read just now.
+            Err(Error::Corrupt(_)) => return Ok(None),
+            sealed => sealed?,
+        };
+        let why = format!(
+            "the log began anew while nobody captured; {count} transactions of the round before were still there"
+        );
+        (self.table, self.last, self.position) = (table, last, Some(begin));
+        self.transactions += count as u64;
+        if let Some(file) = sealed {
+            self.frames += increment.frames();
+            self.spool.push_back(file);
+            self.update_table_file(&increment.pages());
+        }
+        Ok(Some(self.fall_back(Way::OldTail, why)))
+    }
+
+    /// Makes what differs from the last known state one commit.
+    fn adopt_difference(&mut self, why: String) -> Result<Option<FallBack>> {
+        let live = self.live()?;
+        let end = live.end();
+        let snapshot = live.snapshot()?;
+        let whole = self.last.is_none() || self.starts_over;
+        let pages = difference(&snapshot, &self.table, whole)?;
+        let changed = !pages.rows.is_empty();
+        let mut increment = Increment::new(end);
+        let kind = if self.last.is_none() { CommitKind::Snapshot } else { CommitKind::Discontinuous };
+        let (time, before) = (self.time(), self.last.map(|last| last.frame_no));
+        increment.push(before, &mut self.table, pages, time, kind)?;
+        if let Some(commit) = increment.last() {
+            self.last = Some(*commit);
+        }
+        self.position = Some(end);
+        self.pending.push_back(increment);
+        self.starts_over = false;
+        let way = if whole { Way::Whole } else { Way::Difference };
+        Ok(changed.then(|| self.fall_back(way, why)))
+    }
+
+    fn fall_back(&self, way: Way, why: String) -> FallBack {
+        FallBack { way, why, time: self.handles.clock.now() }
+    }
+}
+
+/// The hashes of a snapshot's pages, with the seed of another table.
+pub(super) fn table_of(snapshot: &Snapshot, like: &PageHashTable) -> Result<PageHashTable> {
+    let mut table = PageHashTable::new(like.seed());
+    table.resize(snapshot.size);
+    snapshot.for_each_page(|page, image| {
+        table.set(page, like.seed().page(page, image));
+        Ok(())
+    })?;
+    Ok(table)
+}
+
+/// The pages that differ from a table: all that are not zeros, for an empty one. At least one if the size differs, or if
+/// there must be one in any case.
+pub(super) fn difference(snapshot: &Snapshot, table: &PageHashTable, in_any_case: bool) -> Result<Pages> {
+    let (seed, size) = (table.seed(), snapshot.size);
+    let mut rows = Vec::new();
+    snapshot.for_each_page(|page, image| {
+        let hash = seed.page(page, image);
+        // Beyond the old size the old hash is that of zeros, which a page that comes back has too.
+        if hash != table.get(page) {
+            rows.push((page, snapshot.place(page), hash));
+        }
+        Ok(())
+    })?;
+    if rows.is_empty() && (in_any_case || size != table.size()) {
+        let mut image = vec![0; snapshot.page_size.bytes()];
+        let place = snapshot.place(PageNo::FIRST);
+        snapshot.read(place, &mut image)?;
+        rows.push((PageNo::FIRST, place, seed.page(PageNo::FIRST, &image)));
+    }
+    Ok(Pages { rows, size_after: size })
+}

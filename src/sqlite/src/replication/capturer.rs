@@ -1,0 +1,404 @@
+//! Captures the transactions of one database, one by one, into the spool. It blocks; it knows nothing of the store.
+//!
+//! Invariants:
+//!
+//! - `table`, `last` and `position` are those of one commit: the newest one that was read;
+//! - what was read and is not sealed yet waits in `pending`, and the log keeps it: the older mark is released only when
+//!   nothing waits;
+//! - before the log may begin anew, everything captured is durable on local disk, or stored.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use walkeep::Handles;
+use walkeep::core::{
+    Commit, CommitKind, Error, FrameNo, LogHead, PageCount, PageHash, PageHashTable, PageNo, Result,
+    SegmentId, UnixMillis,
+};
+
+use super::connection::{self, failed};
+use super::increment::{Increment, Pages};
+use super::live_database::LiveDatabase;
+use super::options::ReplicationOptions;
+use super::state::{Position, SpoolFile, StateDirectory, TableFile};
+use crate::hold::beside;
+use crate::images::{ImageAt, Images};
+use crate::wal_header::follows;
+use crate::wal_position::WalPosition;
+use crate::wal_transactions::{Bounds, Round, WalTransaction};
+
+/// Frames of a log are counted with pages of this size where only their order matters.
+const LOG_HEADER: u64 = 32;
+const FRAME_HEADER: u64 = 24;
+
+/// Captures one database.
+#[derive(Debug)]
+pub(super) struct Capturer {
+    pub(super) database: PathBuf,
+    pub(super) live: Option<LiveDatabase>,
+    pub(super) state: Arc<StateDirectory>,
+    pub(super) options: ReplicationOptions,
+    pub(super) handles: Handles,
+    /// What segments are sealed for.
+    pub(super) head: LogHead,
+    pub(super) table: PageHashTable,
+    pub(super) table_file: Option<TableFile>,
+    pub(super) last: Option<Commit>,
+    /// The place behind `last`; `None` when it is not known.
+    pub(super) position: Option<WalPosition>,
+    /// Whether the table is an empty one although there are commits: their page size was another one.
+    pub(super) starts_over: bool,
+    pub(super) pending: VecDeque<Increment>,
+    /// What is not known to be stored, oldest first.
+    pub(super) spool: VecDeque<SpoolFile>,
+    /// Transactions captured since the start.
+    pub(super) transactions: u64,
+    pub(super) frames: u64,
+}
+
+/// What came of a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Captured {
+    /// Everything that was committed when it began.
+    All,
+    /// The spool is full.
+    SpoolFull,
+}
+
+impl Capturer {
+    /// Captures what was committed. Sealed segments are added to the spool.
+    ///
+    /// # Errors
+    ///
+    /// `Exhausted` when the disk is full; `Corrupt` when the log is damaged; `Io`. Nothing is lost: call it again.
+    pub(super) fn capture(&mut self) -> Result<Captured> {
+        if self.drain()? == Captured::SpoolFull {
+            return Ok(Captured::SpoolFull);
+        }
+        let live = self.live_mut()?;
+        if live.look()? == Some(live.mark().header) {
+            return Ok(Captured::All);
+        }
+        live.leap()?;
+        self.drain()
+    }
+
+    /// Captures everything up to the mark.
+    fn drain(&mut self) -> Result<Captured> {
+        let drained = self.drain_keeping_older()?;
+        if drained == Captured::All {
+            self.live_mut()?.release();
+        }
+        Ok(drained)
+    }
+
+    /// The same, but the mark before is not released.
+    pub(super) fn drain_keeping_older(&mut self) -> Result<Captured> {
+        loop {
+            while !self.pending.is_empty() {
+                self.seal_next()?;
+            }
+            if self.spool_bytes() >= self.options.spool_bytes_max {
+                return Ok(Captured::SpoolFull);
+            }
+            if !self.read_next()? {
+                return Ok(Captured::All);
+            }
+        }
+    }
+
+    pub(super) fn live_mut(&mut self) -> Result<&mut LiveDatabase> {
+        self.live.as_mut().ok_or_else(not_held)
+    }
+
+    pub(super) fn live(&self) -> Result<&LiveDatabase> {
+        self.live.as_ref().ok_or_else(not_held)
+    }
+
+    /// Bytes of segments in the spool.
+    pub(super) fn spool_bytes(&self) -> u64 {
+        self.spool.iter().map(|file| file.segment.summary.len).sum()
+    }
+
+    /// The length of the log up to the mark.
+    pub(super) fn wal_bytes(&self) -> u64 {
+        self.live.as_ref().map_or(0, |live| {
+            let frames = live.mark().header.frames;
+            if frames == 0 { 0 } else { LOG_HEADER + frames * (FRAME_HEADER + live.page_size().bytes_u64()) }
+        })
+    }
+
+    /// Bytes of the log that were committed and not captured yet; `None` when there is nothing new.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub(super) fn unseen(&self) -> Result<Option<u64>> {
+        let live = self.live()?;
+        let Some(now) = live.look()? else { return Ok(Some(0)) };
+        let all = self.position.is_some_and(|seen| seen.salts == now.salts && seen.frame >= now.frames);
+        if self.pending.is_empty() && (all || now == live.mark().header) {
+            return Ok(None);
+        }
+        let seen = self.position.filter(|position| position.salts == now.salts).map_or(0, |seen| seen.frame);
+        Ok(Some(now.frames.saturating_sub(seen) * (FRAME_HEADER + live.page_size().bytes_u64())))
+    }
+
+    /// Reads the next transactions up to the mark; `false` when there are none.
+    fn read_next(&mut self) -> Result<bool> {
+        let live = self.live.as_ref().ok_or_else(not_held)?;
+        let target = live.mark().header;
+        let mut from = self.position.ok_or_else(not_held)?;
+        if from.salts != target.salts {
+            // A round without frames may be taken back: its writer died before the log had a header for it.
+            if target.frames == 0 {
+                return Ok(false);
+            }
+            if !live.may_have_restarted() || follows(target.salts, from.salts) {
+                return Err(lost_hold(live));
+            }
+            from = WalPosition::start(target.salts);
+        }
+        if from.frame >= target.frames {
+            return Ok(false);
+        }
+        let io = failed("read the log of", live.path());
+        let round = Round::open(live.log(), live.page_size(), self.head.hash_seed).map_err(io)?;
+        let round = round.filter(|round| round.salts() == from.salts).ok_or_else(|| damaged(live, &from))?;
+        let bounds = Bounds { frames: Some(target.frames), bytes_max: self.options.seal_bytes };
+        let transactions = round.read(&from, bounds).map_err(io)?;
+        let Some(end) = transactions.last().map(|last| last.end) else { return Err(damaged(live, &from)) };
+        if end.frame == target.frames && end.checksum != target.checksum {
+            return Err(damaged(live, &from));
+        }
+        let images = live.images();
+        let mut increment = Increment::new(end);
+        for transaction in transactions {
+            self.transactions += 1;
+            let time = self.time();
+            let at = (&mut self.table, &mut self.last);
+            record(at, &mut increment, &round, &images, transaction, time)?;
+        }
+        self.position = Some(end);
+        self.pending.push_back(increment);
+        Ok(true)
+    }
+
+    /// The time of a commit that is recorded now: times do not fall.
+    pub(super) fn time(&self) -> UnixMillis {
+        let floor = self.last.map_or(self.head.time_floor, |last| last.time.max(self.head.time_floor));
+        self.handles.clock.now().max(floor)
+    }
+
+    /// Seals what waits longest.
+    fn seal_next(&mut self) -> Result<()> {
+        let Some(increment) = self.pending.front() else { return Ok(()) };
+        if let Some(file) = self.seal(increment)? {
+            let pages = increment.pages();
+            self.frames += increment.frames();
+            self.spool.push_back(file);
+            self.pending.pop_front();
+            self.update_table_file(&pages);
+        } else {
+            self.pending.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Seals transactions into a file; `None` when there are none.
+    pub(super) fn seal(&self, increment: &Increment) -> Result<Option<SpoolFile>> {
+        let Some(last) = increment.last() else { return Ok(None) };
+        let live = self.live()?;
+        let position = Position {
+            log_id: self.head.log_id,
+            page_size: self.head.page_size,
+            commit: *last,
+            wal: increment.end,
+            database: live.identity()?,
+        };
+        let id = SegmentId::random(&*self.handles.random)?;
+        let (images, compression) = (live.images(), self.options.compression);
+        let sealed = self
+            .state
+            .add_to_spool(&position, |file| increment.seal(file, &images, &self.head, id, compression));
+        sealed.map(Some)
+    }
+
+    /// Writes the hashes of the pages that were sealed. Without the file they are read from the store after a restart.
+    pub(super) fn update_table_file(&mut self, pages: &[PageNo]) {
+        // Only when the table is that of the newest segment.
+        let (Some(last), true) = (self.last, self.pending.is_empty()) else { return };
+        let log_id = self.head.log_id;
+        let written = match &mut self.table_file {
+            Some(file) => file.update(log_id, last.frame_no, &self.table, pages.iter().copied()),
+            None => TableFile::create(&*self.state.directory, log_id, last.frame_no, &self.table)
+                .map(|file| self.table_file = Some(file)),
+        };
+        if let Err(error) = written {
+            tracing::debug!(%error, "the page hashes are not kept; they will be read from the store");
+            self.table_file = None;
+        }
+    }
+
+    /// A segment of the spool, and what is before it, is stored.
+    ///
+    /// # Errors
+    ///
+    /// `Io`: what stays is handed over again after a restart.
+    pub(super) fn stored(&mut self, end: FrameNo) -> Result<()> {
+        let mut newest = None;
+        let mut files = Vec::new();
+        while let Some(file) = self.spool.pop_front_if(|file| file.end() <= end) {
+            newest = Some(file.position);
+            files.push(file);
+        }
+        if let Some(position) = newest {
+            self.state.set_position(&position, false)?;
+        }
+        files.iter().try_for_each(|file| self.state.remove_from_spool(file))
+    }
+
+    /// Makes everything captured durable on local disk.
+    ///
+    /// # Errors
+    ///
+    /// `Unknown` when a sync failed, which is final; `Io`.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        let unsynced = self.spool.iter().any(|file| !file.synced);
+        for file in self.spool.iter_mut().filter(|file| !file.synced) {
+            self.state.sync_spool_file(file)?;
+        }
+        if unsynced { self.state.sync_names() } else { Ok(()) }
+    }
+
+    /// Makes everything durable, and where it goes on from as well.
+    ///
+    /// # Errors
+    ///
+    /// As [`Capturer::sync`].
+    pub(super) fn sync_position(&mut self) -> Result<()> {
+        self.sync()?;
+        let stored = self.spool.is_empty().then_some(()).and(self.last).zip(self.position);
+        let (Some((commit, wal)), true) = (stored, self.pending.is_empty()) else { return Ok(()) };
+        let database = self.live()?.identity()?;
+        let (log_id, page_size) = (self.head.log_id, self.head.page_size);
+        let position = Position { log_id, page_size, commit, wal, database };
+        self.state.set_position(&position, true)
+    }
+
+    /// Lets go of the database: the log may go on without us.
+    pub(super) fn let_go(&mut self) {
+        self.live = None;
+    }
+
+    /// Keeps the log short while the database is not held.
+    ///
+    /// # Errors
+    ///
+    /// As [`connection::checkpoint`].
+    pub(super) fn checkpoint_unattended(&mut self) -> Result<()> {
+        if self.live.is_some() {
+            return Ok(());
+        }
+        let connection = connection::connect(&self.database, Duration::ZERO)?;
+        connection::checkpoint(&self.database, &connection).map(drop)
+    }
+}
+
+/// Adds a transaction of the log to what is to be sealed, behind `last`.
+pub(super) fn record(
+    (table, last): (&mut PageHashTable, &mut Option<Commit>),
+    increment: &mut Increment,
+    round: &Round<'_>,
+    images: &Images,
+    transaction: WalTransaction,
+    time: UnixMillis,
+) -> Result<()> {
+    let WalTransaction { rows, size_after, end } = transaction;
+    let mut pages: Vec<(PageNo, ImageAt, PageHash)> = rows
+        .into_iter()
+        .filter(|(page, ..)| size_after.contains(*page))
+        .map(|(page, offset, hash)| (page, ImageAt::Log(offset), hash))
+        .collect();
+    let grown = grown_pages(table, size_after, &pages);
+    if !grown.is_empty() {
+        let io = |error| Error::io("read pages that the database has grown by", error);
+        pages.extend(unwritten(round, images, table, &grown, end.frame).map_err(io)?);
+        pages.sort_unstable_by_key(|(page, ..)| *page);
+    }
+    if pages.is_empty() && size_after != table.size() {
+        // A commit needs a frame, even if only the size changed.
+        pages.push((PageNo::FIRST, ImageAt::Database(0), table.get(PageNo::FIRST)));
+    }
+    let frame_no = last.map(|last| last.frame_no);
+    increment.push(frame_no, table, Pages { rows: pages, size_after }, time, CommitKind::Transaction)?;
+    if let Some(commit) = increment.last() {
+        *last = Some(*commit);
+    }
+    Ok(())
+}
+
+/// Pages that a transaction adds to the database without writing them.
+fn grown_pages(
+    table: &PageHashTable,
+    size_after: PageCount,
+    pages: &[(PageNo, ImageAt, PageHash)],
+) -> Vec<PageNo> {
+    let old = table.size().get();
+    let new = size_after.get().saturating_sub(old) as usize;
+    let written = pages.partition_point(|(page, ..)| page.get() <= old);
+    if pages.len() - written == new {
+        return Vec::new();
+    }
+    let mut written = pages.get(written..).unwrap_or_default().iter().map(|(page, ..)| *page).peekable();
+    let grown = (old.saturating_add(1)..=size_after.get()).filter_map(PageNo::new);
+    grown.filter(|page| written.next_if_eq(page).is_none()).collect()
+}
+
+/// What such pages are to SQLite: their last image in the log, though they were cut off since, else what the file has.
+fn unwritten(
+    round: &Round<'_>,
+    images: &Images,
+    table: &PageHashTable,
+    pages: &[PageNo],
+    frames: u64,
+) -> std::io::Result<Vec<(PageNo, ImageAt, PageHash)>> {
+    let page_size = round.page_size();
+    let in_log = round.newest_images(pages, frames)?;
+    let mut image = vec![0; page_size.bytes()];
+    let mut found = Vec::new();
+    for page in pages.iter().copied().filter(|page| *page != page_size.lock_page()) {
+        let in_file = ImageAt::Database(page.file_offset(page_size));
+        let at = in_log.get(&page).map_or(in_file, |offset| ImageAt::Log(*offset));
+        images.read(at, &mut image)?;
+        let hash = table.seed().page(page, &image);
+        if hash != PageHash::ZERO {
+            found.push((page, at, hash));
+        }
+    }
+    Ok(found)
+}
+
+fn not_held() -> Error {
+    Error::Unknown { what: "the database is not held; it is opened again".into() }
+}
+
+fn damaged(live: &LiveDatabase, from: &WalPosition) -> Error {
+    let object = beside(live.path(), "-wal");
+    let offset = LOG_HEADER + from.frame * (FRAME_HEADER + live.page_size().bytes_u64());
+    let expected = "committed frames that the open connections use";
+    let found = "a broken chain of checksums; the application may have more in memory than is on disk: make a copy of \
+                 the database with it or with sqlite3 (VACUUM INTO), and check it";
+    Error::corrupt(object.display(), offset, expected, found)
+}
+
+fn lost_hold(live: &LiveDatabase) -> Error {
+    Error::Unknown {
+        what: format!(
+            "the log of {} began anew although it was held: its locks do not work (a network file system?)",
+            live.path().display()
+        ),
+    }
+}

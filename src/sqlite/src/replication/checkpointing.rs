@@ -1,0 +1,100 @@
+//! Driving checkpoints, so that the log begins anew when *we* have everything, and stays short.
+//!
+//! Nobody waits for it: first a checkpoint beside the writers, which does the work; only if they were too fast for it, a
+//! second one behind a barrier that keeps them out for the moment that the rest takes. A reader of another process is
+//! never fought: the log grows, and that is said.
+
+use std::time::Duration;
+
+use walkeep::core::{Error, Result};
+
+use super::capturer::{Captured, Capturer};
+
+/// A writer gives up its lock a moment before its own read mark, and may be checkpointing by itself.
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// What came of a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checkpointed {
+    /// Everything is in the database file: the next writer begins the log anew.
+    Complete,
+    /// A reader of another process needs part of the log.
+    BlockedByReader,
+    /// Writers or another checkpoint were in the way; later.
+    Later,
+}
+
+impl Capturer {
+    /// Captures everything, and checkpoints the database.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Capturer::capture`]; `Unknown` when a sync failed.
+    pub(super) fn checkpoint(&mut self) -> Result<Checkpointed> {
+        if self.capture()? == Captured::SpoolFull {
+            return Ok(Checkpointed::Later);
+        }
+        self.sync_position()?;
+        let beside_writers = self.checkpoint_to_mark()?;
+        if beside_writers != Checkpointed::Complete {
+            return Ok(beside_writers);
+        }
+        if self.close_round()? {
+            return Ok(Checkpointed::Complete);
+        }
+        let Some(barrier) = self.live()?.barrier()? else { return Ok(Checkpointed::Later) };
+        // Nobody commits now.
+        let done = self.finish_behind_barrier();
+        drop(barrier);
+        done
+    }
+
+    fn finish_behind_barrier(&mut self) -> Result<Checkpointed> {
+        if self.capture()? == Captured::SpoolFull {
+            return Ok(Checkpointed::Later);
+        }
+        self.sync()?;
+        let done = self.checkpoint_to_mark()?;
+        if done == Checkpointed::Complete && !self.close_round()? {
+            return Ok(Checkpointed::Later);
+        }
+        Ok(done)
+    }
+
+    /// Brings everything up to the mark into the database file.
+    fn checkpoint_to_mark(&self) -> Result<Checkpointed> {
+        let live = self.live()?;
+        let header = live.mark().header;
+        let mut reached = Checkpointed::Later;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                std::thread::sleep(PAUSE);
+            }
+            reached = match live.checkpoint() {
+                Ok((_, done)) if done >= header.frames => return Ok(Checkpointed::Complete),
+                Ok(_) => Checkpointed::BlockedByReader,
+                Err(Error::Exhausted { .. }) => Checkpointed::Later,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(reached)
+    }
+
+    /// Takes a mark under which the log may begin anew; `false` when something was committed meanwhile.
+    fn close_round(&mut self) -> Result<bool> {
+        self.live_mut()?.leap()?;
+        let captured = self.drain_and_sync()?;
+        Ok(captured && self.live()?.mark().may_restart)
+    }
+
+    /// Before the mark before it ends, what it kept is durable.
+    fn drain_and_sync(&mut self) -> Result<bool> {
+        let all = self.drain_keeping_older()? == Captured::All;
+        self.sync()?;
+        if all {
+            self.live_mut()?.release();
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,43 @@
+//! Continuous replication: every transaction of a live SQLite database becomes a restore point.
+//!
+//! A [`Replicator`] serves any number of databases, without a thread for each:
+//!
+//! - [`LiveDatabase`](live_database) holds a database with read marks, so that its log cannot begin anew before it
+//!   was captured;
+//! - a [`Capturer`](capturer) reads the log and seals its transactions into the spool;
+//! - a [`Session`](session) hands them to the store, through an [`AsyncStorage`](walkeep::storage::AsyncStorage);
+//! - [`lineage`] and [`opening`] decide whether a database continues its namespace, [`attach`] from where.
+//!
+//! What is guaranteed: the newest commit that is stored is a state that the database had; if transactions could not be
+//! captured one by one, that is said ([`FallBack`]), and the next commit is marked as discontinuous.
+
+mod attach;
+mod capturer;
+mod checkpointing;
+mod connection;
+mod fall_back;
+mod handle;
+mod increment;
+mod lineage;
+mod live_database;
+mod mark;
+mod newest;
+mod opening;
+mod options;
+mod replicator;
+mod reporter;
+mod session;
+mod state;
+mod status;
+mod store;
+mod task;
+mod watcher;
+
+pub use self::connection::set_wal;
+pub use self::fall_back::{FallBack, Way};
+pub use self::handle::{DatabaseSpec, Replication};
+pub use self::options::ReplicationOptions;
+pub use self::replicator::Replicator;
+pub use self::state::{read_status, state_directory};
+pub use self::status::{CommitSeen, Phase, Status};
+pub use self::store::ReplicationStore;

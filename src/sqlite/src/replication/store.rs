@@ -1,0 +1,47 @@
+//! A store that databases are replicated to: how it is read, and the queue in front of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use walkeep::core::{DynBackend, Result};
+use walkeep::storage::{AsyncStorage, StorageOptions};
+use walkeep::{Bucket, Fencing, Handles};
+
+/// A store, for any number of databases. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ReplicationStore {
+    pub(super) bucket: Bucket,
+    pub(super) storage: Arc<AsyncStorage<DynBackend>>,
+    pub(super) name: String,
+}
+
+impl ReplicationStore {
+    /// The store of a backend. `name` is shown to people, so it has no secrets. It works on the tokio runtime in which
+    /// this is called.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, as [`StorageOptions::check`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn new(
+        backend: DynBackend,
+        name: impl fmt::Display,
+        fencing: Fencing,
+        options: StorageOptions,
+        handles: Handles,
+    ) -> Result<Self> {
+        let name = name.to_string();
+        let shared = Arc::new(backend);
+        let bucket = Bucket::new(Arc::clone(&shared), None)?.with_fencing(fencing).named(&name);
+        let named = bucket.clone();
+        let buckets = move |config: Option<_>| match config {
+            None => Ok(named.clone()),
+            config => Ok(Bucket::new(Arc::clone(&shared), config)?.with_fencing(fencing)),
+        };
+        let storage = AsyncStorage::with_buckets(buckets, options, handles)?;
+        Ok(Self { bucket, storage: Arc::new(storage), name })
+    }
+}

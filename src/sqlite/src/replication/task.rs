@@ -1,0 +1,133 @@
+//! What replicates one database: it opens, captures, and opens again after failures that may pass.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use walkeep::core::{Error, Result};
+
+use super::handle::Command;
+use super::live_database::LiveDatabase;
+use super::opening::OpeningRequest;
+use super::reporter::Reporter;
+use super::session::{Ended, Session};
+use super::state::{StateDirectory, state_directory};
+use super::status::Phase;
+use super::watcher::Watcher;
+
+/// The pause after the first failure; each further one doubles it.
+const BACK_OFF_FIRST: Duration = Duration::from_millis(250);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+
+/// Runs work that blocks where it may.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Error::Unknown { what: format!("work on local files did not finish: {error}") }),
+    }
+}
+
+/// Replicates one database.
+pub(super) struct Task {
+    pub(super) path: PathBuf,
+    pub(super) request: OpeningRequest,
+    pub(super) watcher: Watcher,
+    pub(super) reporter: Reporter,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) opened_before: bool,
+}
+
+impl Task {
+    /// Returns whether everything was stored when it was told to stop.
+    pub(super) async fn run(mut self) -> Result<bool> {
+        let (path, asked) = (self.path.clone(), self.request.options.state_directory.clone());
+        let handles = self.request.handles.clone();
+        let state = blocking(move || {
+            let path = std::fs::canonicalize(&path).unwrap_or(path);
+            let directory = asked.unwrap_or_else(|| state_directory(&path));
+            StateDirectory::open(&directory, &handles)
+        });
+        let state = match state.await {
+            Ok(state) => Arc::new(state),
+            Err(error) => return self.fail(None, error).await,
+        };
+        let mut back_off = BACK_OFF_FIRST;
+        loop {
+            let begun = tokio::time::Instant::now();
+            let error = match self.session(&state).await {
+                Ok(Some(ended)) => return Ok(ended == Ended::Stopped),
+                Ok(None) => return Ok(false),
+                Err(error) => error,
+            };
+            if self.is_final(&error) {
+                return self.fail(Some(&state), error).await;
+            }
+            self.reporter.failed(&error);
+            self.reporter.update(|status| status.phase = Phase::Opening);
+            self.write_status(&state).await;
+            if begun.elapsed() > BACK_OFF_MAX {
+                back_off = BACK_OFF_FIRST;
+            }
+            if self.told_to_stop_within(back_off).await {
+                return Ok(false);
+            }
+            back_off = (back_off * 2).min(BACK_OFF_MAX);
+        }
+    }
+
+    /// Whether trying again cannot help.
+    fn is_final(&self, error: &Error) -> bool {
+        match error {
+            Error::Fenced { .. } | Error::Invalid { .. } => true,
+            Error::NotFound { .. } | Error::Corrupt(_) => !self.opened_before,
+            _ => false,
+        }
+    }
+
+    async fn fail(&mut self, state: Option<&Arc<StateDirectory>>, error: Error) -> Result<bool> {
+        let text = error.to_string();
+        self.reporter.update(|status| {
+            status.phase = Phase::Failed;
+            status.last_error = Some(text);
+        });
+        if let Some(state) = state {
+            self.write_status(state).await;
+        }
+        Err(error)
+    }
+
+    async fn write_status(&mut self, state: &Arc<StateDirectory>) {
+        let (state, status) = (Arc::clone(state), self.reporter.written());
+        if let Err(error) = blocking(move || state.set_status(&status)).await {
+            tracing::debug!(%error, "the status could not be written");
+        }
+    }
+
+    /// Opens and captures until that ends; `None` when it was told to stop before it was open.
+    async fn session(&mut self, state: &Arc<StateDirectory>) -> Result<Option<Ended>> {
+        let (path, timeout) = (self.path.clone(), self.request.options.busy_timeout);
+        let live = blocking(move || LiveDatabase::open(&path, timeout)).await?;
+        let request = self.request.clone();
+        let opening = request.open(Arc::clone(state), live);
+        let opened = tokio::select! {
+            opened = opening => opened?,
+            () = stopped(&mut self.commands) => return Ok(None),
+        };
+        self.opened_before = true;
+        let session =
+            Session::new(&self.request, &self.watcher, &mut self.reporter, &mut self.commands, opened)?;
+        session.run().await.map(Some)
+    }
+
+    async fn told_to_stop_within(&mut self, pause: Duration) -> bool {
+        tokio::time::timeout(pause, stopped(&mut self.commands)).await.is_ok()
+    }
+}
+
+/// Waits until it is told to stop. Who wants to flush meanwhile is told that it was interrupted.
+async fn stopped(commands: &mut mpsc::Receiver<Command>) {
+    while let Some(Command::Flush(_)) = commands.recv().await {}
+}

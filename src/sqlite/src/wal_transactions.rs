@@ -1,0 +1,154 @@
+//! The transactions of a write-ahead log behind a position, one by one.
+//!
+//! Invariant: a transaction is given only if every frame of it belongs to the round and continues the chain of
+//! checksums from the position.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+
+use walkeep::core::{HashSeed, PageCount, PageHash, PageNo, PageSize};
+
+use crate::wal_header::{FRAME_HEADER_LEN, HEADER_LEN, WalHeader, checksum_of, page_of, read_at};
+use crate::wal_position::WalPosition;
+
+/// Frames are read in pieces of about this size.
+const CHUNK: u64 = 1 << 20;
+
+/// A transaction in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct WalTransaction {
+    /// Its pages in order, each with the place of its last image in the file, and the hash of that.
+    pub(crate) rows: Vec<(PageNo, u64, PageHash)>,
+    /// The size of the database after it.
+    pub(crate) size_after: PageCount,
+    /// The place behind it.
+    pub(crate) end: WalPosition,
+}
+
+/// How far to read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Frames of the round that are committed; `None`: as far as the chain holds.
+    pub(crate) frames: Option<u64>,
+    /// No further transaction is begun once so many bytes of frames were read.
+    pub(crate) bytes_max: u64,
+}
+
+/// A round of a log.
+#[derive(Debug)]
+pub(crate) struct Round<'a> {
+    file: &'a File,
+    header: WalHeader,
+    seed: HashSeed,
+}
+
+impl<'a> Round<'a> {
+    /// The log in a file as it is now; `None` when it has no header with this page size.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn open(file: &'a File, page_size: PageSize, seed: HashSeed) -> io::Result<Option<Self>> {
+        let header = WalHeader::read(file)?.filter(|header| header.page_size == page_size);
+        Ok(header.map(|header| Self { file, header, seed }))
+    }
+
+    pub(crate) const fn salts(&self) -> crate::wal_header::Salts {
+        self.header.salts
+    }
+
+    fn offset(&self, frame: u64) -> u64 {
+        HEADER_LEN as u64 + frame * self.header.frame_len() as u64
+    }
+
+    /// Whether the frame before a position is there, with its salts and its sums.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn holds(&self, position: &WalPosition) -> io::Result<bool> {
+        let Some(last) = position.frame.checked_sub(1) else {
+            return Ok(position.salts == self.header.salts);
+        };
+        let mut head = [0; FRAME_HEADER_LEN];
+        let len = read_at(self.file, self.offset(last), &mut head)?;
+        Ok(len == head.len()
+            && head.get(8..16) == Some(&position.salts)
+            && checksum_of(&head) == position.checksum)
+    }
+
+    /// Reads transactions behind a position, also those of an older round which stand behind the frames of this one.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn read(&self, from: &WalPosition, bounds: Bounds) -> io::Result<Vec<WalTransaction>> {
+        let frame_len = self.header.frame_len();
+        let mut sum = if from.frame == 0 { self.header.checksum } else { from.checksum };
+        let mut frame_no = from.frame;
+        let (mut transactions, mut rows) = (Vec::new(), Vec::new());
+        let mut bytes = 0;
+        loop {
+            let left = bounds.frames.map_or(u64::MAX, |frames| frames.saturating_sub(frame_no));
+            let count = (CHUNK / frame_len as u64).max(1).min(left);
+            if count == 0 {
+                return Ok(transactions);
+            }
+            let mut chunk = vec![0; usize::try_from(count).unwrap_or(1) * frame_len];
+            let len = read_at(self.file, self.offset(frame_no), &mut chunk)?;
+            for slot in chunk.get(..len).unwrap_or_default().chunks_exact(frame_len) {
+                let Some(frame) = self.header.frame_of(from.salts, sum, slot) else {
+                    return Ok(transactions);
+                };
+                sum = frame.checksum;
+                let offset = self.offset(frame_no) + FRAME_HEADER_LEN as u64;
+                rows.push((frame.page, offset, self.seed.page(frame.page, frame.image)));
+                frame_no += 1;
+                bytes += frame_len as u64;
+                let Some(size_after) = frame.size_after else { continue };
+                let end = WalPosition { salts: from.salts, frame: frame_no, checksum: sum };
+                let rows = last_images(std::mem::take(&mut rows));
+                transactions.push(WalTransaction { rows, size_after, end });
+                if bytes >= bounds.bytes_max {
+                    return Ok(transactions);
+                }
+            }
+            if len < chunk.len() {
+                return Ok(transactions);
+            }
+        }
+    }
+
+    /// Where the newest images of these pages are among the first `frames` of the round.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn newest_images(&self, pages: &[PageNo], frames: u64) -> io::Result<BTreeMap<PageNo, u64>> {
+        let wanted = pages.iter().copied().collect::<BTreeSet<_>>();
+        let mut images = BTreeMap::new();
+        let mut head = [0; FRAME_HEADER_LEN];
+        for frame in 0..frames {
+            let offset = self.offset(frame);
+            let whole = read_at(self.file, offset, &mut head)? == head.len();
+            if let Some(page) = page_of(&head).filter(|page| whole && wanted.contains(page)) {
+                images.insert(page, offset + FRAME_HEADER_LEN as u64);
+            }
+        }
+        Ok(images)
+    }
+
+    pub(crate) const fn page_size(&self) -> PageSize {
+        self.header.page_size
+    }
+}
+
+/// The pages of a transaction in order, each once: with its last image.
+fn last_images(mut rows: Vec<(PageNo, u64, PageHash)>) -> Vec<(PageNo, u64, PageHash)> {
+    rows.sort_by_key(|(page, ..)| *page);
+    rows.reverse();
+    rows.dedup_by_key(|(page, ..)| *page);
+    rows.reverse();
+    rows
+}
