@@ -129,6 +129,23 @@ fn the_tail_of_the_round_before_stays_readable() {
     assert!(after[new + 1..].iter().all(|frame| frame.chained));
 }
 
+#[test]
+fn a_size_limit_cuts_the_tail_of_the_round_before_at_the_first_commit_after_a_restart() {
+    let scene = WalScene::new("");
+    let (mut app, mut limited) = (scene.app(), scene.app());
+    let files = scene.files();
+    limited.run("PRAGMA journal_size_limit = 0");
+    app.run(&write(20));
+    let long = files.frames().len();
+    limited.run(&write(1));
+    assert!(files.frames().len() > long, "it does not cut before a restart");
+    checkpoint_by(&mut app, "PASSIVE");
+    limited.run(&write(1));
+    assert_eq!(files.frames().len(), size(files.index().frames));
+    limited.run(&write(1));
+    assert_eq!(files.frames().len(), size(files.index().frames));
+}
+
 /// A database whose log holds a whole commit of 3 rows behind its end, as a writer leaves it that is killed when its
 /// frames are written and the header of the `-shm` is not; somebody who has it open, and the last visible frame.
 fn ghost() -> (WalScene, App, WalFiles, usize) {
@@ -217,16 +234,25 @@ fn a_recovery_can_take_a_restart_back() {
     let files = scene.files();
     app.run(&write(5));
     checkpoint_by(&mut app, "PASSIVE");
+    let ours = scene.ours();
+    hold(&ours);
+    assert_eq!(files.slots(), [0]);
     let (before, wal) = (files.index(), files.wal_bytes());
     app.run(&write(2));
     assert!(follows(before.salts, files.index().salts));
     app.kill();
     // As if it had been killed before it wrote the new header of the log.
     files.set_wal(&wal);
+    files.tear_index_header();
     let mut next = scene.app();
     assert_eq!((files.index().salts, files.index().frames), (before.salts, before.frames));
     assert_eq!(files.index().back_filled, 0);
-    assert_eq!(rows(&mut next), 25);
+    // Our hold is still good: from here on the old round is the current one.
+    assert_eq!((rows(&mut next), files.slots()), (25, vec![0]));
+    next.run(&write(2));
+    assert_eq!(checkpoint_by(&mut next, "PASSIVE").done, 0);
+    assert_eq!(files.index().salts, before.salts);
+    assert!(files.index().frames > before.frames);
 }
 
 #[test]

@@ -7,7 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use walkeep_tests::app::App;
 use walkeep_tests::database::{beside, make_accounts};
 use walkeep_tests::handles::SeededRandom;
@@ -487,6 +488,40 @@ fn closing_ours_changes_nothing_and_while_ours_is_open_an_application_leaves_the
     ours.close().unwrap();
     assert_eq!(side_files(&scene), (true, true));
     assert_eq!((files.wal_bytes().len(), scene.files().index().pages), (0, 0));
+}
+
+#[test]
+fn the_first_connection_of_a_process_decides_whether_the_shm_is_read_only_for_all() {
+    let scene = WalScene::new("");
+    let mut app = scene.app();
+    app.run(&write(3));
+    let read_only = || {
+        let uri = format!("file:{}?readonly_shm=1", scene.db().display());
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(uri, flags).unwrap();
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        assert_eq!(rows(&connection), 23);
+        connection
+    };
+    let code = |ours: &Connection, sql: &str| {
+        ours.query_row(sql, [], |_| Ok(())).map_err(|error| error.sqlite_error_code()).err().flatten()
+    };
+    let first = read_only();
+    let ours = scene.ours_unread();
+    assert_eq!(rows(&ours), 23);
+    for sql in ["BEGIN IMMEDIATE", "PRAGMA wal_checkpoint"] {
+        assert_eq!(code(&ours, sql), Some(ErrorCode::ReadOnly), "{sql}");
+    }
+    first.close().unwrap();
+    assert_eq!(code(&ours, "BEGIN IMMEDIATE"), Some(ErrorCode::ReadOnly), "until all are closed");
+    ours.close().unwrap();
+
+    let ours = scene.ours();
+    ours.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
+    let second = read_only();
+    ours.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
+    second.close().unwrap();
+    ours.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
 }
 
 #[test]
