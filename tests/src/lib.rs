@@ -23,3 +23,6 @@ pub mod sick;
 pub mod sim_directory;
 pub mod store_writers;
 pub mod tenant;
+pub mod wal_file;
+pub mod wal_replay;
+pub mod wal_scene;
