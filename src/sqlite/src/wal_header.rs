@@ -113,11 +113,6 @@ impl WalHeader {
     }
 }
 
-/// The page of a frame, from its header alone.
-pub(crate) fn page_of(head: &[u8]) -> Option<PageNo> {
-    PageNo::new(be32(head, 0))
-}
-
 /// The sums that a frame's header says.
 pub(crate) fn checksum_of(head: &[u8]) -> Checksum {
     (be32(head, 16), be32(head, 20))

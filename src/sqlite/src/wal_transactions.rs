@@ -3,13 +3,12 @@
 //! Invariant: a transaction is given only if every frame of it belongs to the round and continues the chain of
 //! checksums from the position.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 
 use walkeep::core::{HashSeed, PageCount, PageHash, PageNo, PageSize};
 
-use crate::wal_header::{FRAME_HEADER_LEN, HEADER_LEN, WalHeader, checksum_of, page_of, read_at};
+use crate::wal_header::{FRAME_HEADER_LEN, HEADER_LEN, WalHeader, checksum_of, read_at};
 use crate::wal_position::WalPosition;
 
 /// Frames are read in pieces of about this size.
@@ -118,29 +117,6 @@ impl<'a> Round<'a> {
                 return Ok(transactions);
             }
         }
-    }
-
-    /// Where the newest images of these pages are among the first `frames` of the round.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's.
-    pub(crate) fn newest_images(&self, pages: &[PageNo], frames: u64) -> io::Result<BTreeMap<PageNo, u64>> {
-        let wanted = pages.iter().copied().collect::<BTreeSet<_>>();
-        let mut images = BTreeMap::new();
-        let mut head = [0; FRAME_HEADER_LEN];
-        for frame in 0..frames {
-            let offset = self.offset(frame);
-            let whole = read_at(self.file, offset, &mut head)? == head.len();
-            if let Some(page) = page_of(&head).filter(|page| whole && wanted.contains(page)) {
-                images.insert(page, offset + FRAME_HEADER_LEN as u64);
-            }
-        }
-        Ok(images)
-    }
-
-    pub(crate) const fn page_size(&self) -> PageSize {
-        self.header.page_size
     }
 }
 

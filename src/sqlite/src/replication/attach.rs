@@ -104,7 +104,7 @@ impl Capturer {
     /// Takes transactions of the old round, if they and the new round lead to what the database is.
     fn adopt_old_tail(&mut self, tail: Vec<WalTransaction>) -> Result<Option<FallBack>> {
         let live = self.live()?;
-        let (header, images) = (live.mark().header, live.images());
+        let header = live.mark().header;
         let io = failed("read the log of", live.path());
         let Some(round) = Round::open(live.log(), live.page_size(), self.head.hash_seed).map_err(io)? else {
             return Ok(None);
@@ -114,13 +114,13 @@ impl Capturer {
         let begin = WalPosition::start(header.salts);
         let mut increment = Increment::new(begin);
         for transaction in tail {
-            record((&mut table, &mut last), &mut increment, &round, &images, transaction, self.time())?;
+            record((&mut table, &mut last), &mut increment, transaction, self.time())?;
         }
         let bounds = Bounds { frames: Some(header.frames), bytes_max: u64::MAX };
         let (mut then, mut then_last) = (table.clone(), last);
         let mut rest = Increment::new(begin);
         for transaction in round.read(&begin, bounds).map_err(io)? {
-            record((&mut then, &mut then_last), &mut rest, &round, &images, transaction, self.time())?;
+            record((&mut then, &mut then_last), &mut rest, transaction, self.time())?;
         }
         if table_of(&live.snapshot()?, &then)?.state() != then.state() {
             return Ok(None);

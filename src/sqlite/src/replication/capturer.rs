@@ -10,12 +10,13 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use walkeep::Handles;
 use walkeep::core::{
-    Commit, CommitKind, Error, FrameNo, LogHead, PageCount, PageHash, PageHashTable, PageNo, Result,
-    SegmentId, UnixMillis,
+    Commit, CommitKind, Error, FrameNo, LogHead, PageHash, PageHashTable, PageNo, Result, SegmentId,
+    UnixMillis,
 };
 
 use super::connection::{self, failed};
@@ -24,7 +25,7 @@ use super::live_database::LiveDatabase;
 use super::options::ReplicationOptions;
 use super::state::{Position, SpoolFile, StateDirectory, TableFile};
 use crate::hold::beside;
-use crate::images::{ImageAt, Images};
+use crate::images::ImageAt;
 use crate::wal_header::follows;
 use crate::wal_position::WalPosition;
 use crate::wal_transactions::{Bounds, Round, WalTransaction};
@@ -53,6 +54,8 @@ pub(super) struct Capturer {
     pub(super) pending: VecDeque<Increment>,
     /// What is not known to be stored, oldest first.
     pub(super) spool: VecDeque<SpoolFile>,
+    /// Whether a sync has failed in this process: then only what is stored counts as durable.
+    pub(super) sync_failed: Arc<AtomicBool>,
     /// Transactions captured since the start.
     pub(super) transactions: u64,
     pub(super) frames: u64,
@@ -173,13 +176,12 @@ impl Capturer {
         if end.frame == target.frames && end.checksum != target.checksum {
             return Err(damaged(live, &from));
         }
-        let images = live.images();
         let mut increment = Increment::new(end);
         for transaction in transactions {
             self.transactions += 1;
             let time = self.time();
             let at = (&mut self.table, &mut self.last);
-            record(at, &mut increment, &round, &images, transaction, time)?;
+            record(at, &mut increment, transaction, time)?;
         }
         self.position = Some(end);
         self.pending.push_back(increment);
@@ -264,8 +266,19 @@ impl Capturer {
     ///
     /// # Errors
     ///
-    /// `Unknown` when a sync failed, which is final; `Io`.
+    /// `Unknown` when a sync failed. It is not tried again: from then on only the store makes anything durable, and
+    /// until it has everything, this is `Exhausted`.
     pub(super) fn sync(&mut self) -> Result<()> {
+        if self.sync_failed.load(Ordering::Relaxed) && !self.spool.is_empty() {
+            let what = "a sync failed before: the log is kept until everything is stored".into();
+            return Err(Error::Exhausted { what });
+        }
+        let synced = self.try_sync();
+        self.sync_failed.fetch_or(synced.is_err(), Ordering::Relaxed);
+        synced
+    }
+
+    fn try_sync(&mut self) -> Result<()> {
         let unsynced = self.spool.iter().any(|file| !file.synced);
         for file in self.spool.iter_mut().filter(|file| !file.synced) {
             self.state.sync_spool_file(file)?;
@@ -311,23 +324,16 @@ impl Capturer {
 pub(super) fn record(
     (table, last): (&mut PageHashTable, &mut Option<Commit>),
     increment: &mut Increment,
-    round: &Round<'_>,
-    images: &Images,
     transaction: WalTransaction,
     time: UnixMillis,
 ) -> Result<()> {
-    let WalTransaction { rows, size_after, end } = transaction;
+    let WalTransaction { rows, size_after, .. } = transaction;
+    // Frames behind the end are of pages that the same transaction has cut off again.
     let mut pages: Vec<(PageNo, ImageAt, PageHash)> = rows
         .into_iter()
         .filter(|(page, ..)| size_after.contains(*page))
         .map(|(page, offset, hash)| (page, ImageAt::Log(offset), hash))
         .collect();
-    let grown = grown_pages(table, size_after, &pages);
-    if !grown.is_empty() {
-        let io = |error| Error::io("read pages that the database has grown by", error);
-        pages.extend(unwritten(round, images, table, &grown, end.frame).map_err(io)?);
-        pages.sort_unstable_by_key(|(page, ..)| *page);
-    }
     if pages.is_empty() && size_after != table.size() {
         // A commit needs a frame, even if only the size changed.
         pages.push((PageNo::FIRST, ImageAt::Database(0), table.get(PageNo::FIRST)));
@@ -338,47 +344,6 @@ pub(super) fn record(
         *last = Some(*commit);
     }
     Ok(())
-}
-
-/// Pages that a transaction adds to the database without writing them.
-fn grown_pages(
-    table: &PageHashTable,
-    size_after: PageCount,
-    pages: &[(PageNo, ImageAt, PageHash)],
-) -> Vec<PageNo> {
-    let old = table.size().get();
-    let new = size_after.get().saturating_sub(old) as usize;
-    let written = pages.partition_point(|(page, ..)| page.get() <= old);
-    if pages.len() - written == new {
-        return Vec::new();
-    }
-    let mut written = pages.get(written..).unwrap_or_default().iter().map(|(page, ..)| *page).peekable();
-    let grown = (old.saturating_add(1)..=size_after.get()).filter_map(PageNo::new);
-    grown.filter(|page| written.next_if_eq(page).is_none()).collect()
-}
-
-/// What such pages are to SQLite: their last image in the log, though they were cut off since, else what the file has.
-fn unwritten(
-    round: &Round<'_>,
-    images: &Images,
-    table: &PageHashTable,
-    pages: &[PageNo],
-    frames: u64,
-) -> std::io::Result<Vec<(PageNo, ImageAt, PageHash)>> {
-    let page_size = round.page_size();
-    let in_log = round.newest_images(pages, frames)?;
-    let mut image = vec![0; page_size.bytes()];
-    let mut found = Vec::new();
-    for page in pages.iter().copied().filter(|page| *page != page_size.lock_page()) {
-        let in_file = ImageAt::Database(page.file_offset(page_size));
-        let at = in_log.get(&page).map_or(in_file, |offset| ImageAt::Log(*offset));
-        images.read(at, &mut image)?;
-        let hash = table.seed().page(page, &image);
-        if hash != PageHash::ZERO {
-            found.push((page, at, hash));
-        }
-    }
-    Ok(found)
 }
 
 fn not_held() -> Error {

@@ -50,6 +50,22 @@ impl Capturer {
         done
     }
 
+    /// Lets others begin the log anew, if everything is in the database file: while nothing happens, and while a
+    /// checkpoint of theirs waits for our mark.
+    ///
+    /// # Errors
+    ///
+    /// As [`Capturer::checkpoint`].
+    pub(super) fn step_aside(&mut self) -> Result<()> {
+        if self.live()?.mark().may_restart {
+            return Ok(());
+        }
+        self.sync_position()?;
+        // Without it nothing is lost but the chance.
+        self.checkpoint_to_mark()?;
+        self.close_round().map(drop)
+    }
+
     fn finish_behind_barrier(&mut self) -> Result<Checkpointed> {
         if self.capture()? == Captured::SpoolFull {
             return Ok(Checkpointed::Later);

@@ -1,6 +1,7 @@
 //! The replication of one database, as whoever started it sees it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -54,7 +55,13 @@ impl Replication {
         let status = Status::new(path.clone(), namespace.clone(), store.name.clone(), handles.clock.now());
         let (sender, status) = watch::channel(status);
         let (commands, received) = mpsc::channel(16);
-        let request = OpeningRequest { store, namespace, options, handles: handles.clone() };
+        let request = OpeningRequest {
+            store,
+            namespace,
+            options,
+            handles: handles.clone(),
+            sync_failed: Arc::default(),
+        };
         let reporter = Reporter::new(sender, handles);
         let task = Task { path, request, watcher, reporter, commands: received, opened_before: false };
         Self { commands, status, task: Some(tokio::spawn(task.run())) }

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use walkeep::core::{
     Commit, Error, LogHead, Namespace, PageHashTable, PageSize, Result, SealedSegment, Storage,
@@ -62,6 +63,8 @@ pub(super) struct OpeningRequest {
     pub(super) namespace: Namespace,
     pub(super) options: ReplicationOptions,
     pub(super) handles: Handles,
+    /// Whether a sync of local state has failed in this process.
+    pub(super) sync_failed: Arc<AtomicBool>,
 }
 
 /// An open namespace, and the capture that goes on.
@@ -280,7 +283,8 @@ impl OpeningRequest {
         base: Base,
         head: LogHead,
     ) -> Result<Opened> {
-        let (options, handles) = (self.options.clone(), self.handles.clone());
+        let (options, handles, sync_failed) =
+            (self.options.clone(), self.handles.clone(), Arc::clone(&self.sync_failed));
         blocking(move || {
             state.set_opening(&Opening { log_id: head.log_id, epoch: head.epoch })?;
             if let Some(stored) = &base.stored {
@@ -305,6 +309,7 @@ impl OpeningRequest {
                 starts_over: base.starts_over,
                 pending: VecDeque::new(),
                 spool: base.spool.into(),
+                sync_failed,
                 transactions: 0,
                 frames: 0,
             };

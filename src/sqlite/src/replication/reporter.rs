@@ -62,6 +62,10 @@ impl Reporter {
         self.update(|status| status.last_error = Some(text));
     }
 
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.sender.borrow().last_error.clone()
+    }
+
     /// When the file is to be written.
     pub(super) const fn write_at(&self) -> Option<Instant> {
         self.write_at

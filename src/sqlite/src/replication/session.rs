@@ -27,10 +27,10 @@ use super::watcher::Watcher;
 
 /// How long to wait after an event before the first look: a commit is visible a moment after its frames are written.
 const SETTLE: Duration = Duration::from_millis(2);
-/// Looks after an event that found nothing, each after twice the pause of the one before.
-const QUIET_LOOKS: u32 = 3;
-/// How long to wait for a writer that is at work.
+/// How long to wait for a writer that is at work, or a checkpoint that waits for us.
 const WRITER_PAUSE: Duration = Duration::from_millis(20);
+/// How long nothing must have happened before nothing is done any more.
+const QUIET: Duration = Duration::from_secs(2);
 /// How long to wait after a failure on local disk.
 const LOCAL_BACK_OFF: Duration = Duration::from_secs(1);
 /// How long to leave a log alone that could not begin anew: because of writers, and because of a reader.
@@ -72,7 +72,8 @@ pub(super) struct Session<'a> {
     /// When to look next; `None` while nothing is known to have happened.
     due: Option<Instant>,
     last_capture: Instant,
-    quiet_looks: u32,
+    last_activity: Instant,
+    last_look_found_writer: bool,
     checkpoint_not_before: Instant,
     /// Whether the spool is full.
     paused: bool,
@@ -101,7 +102,8 @@ impl<'a> Session<'a> {
             flushes: Vec::new(),
             due: Some(now),
             last_capture: now,
-            quiet_looks: 0,
+            last_activity: now,
+            last_look_found_writer: false,
             checkpoint_not_before: now,
             paused: false,
         };
@@ -167,7 +169,7 @@ impl<'a> Session<'a> {
         let interval = self.request.options.sync_interval;
         let at = (Instant::now() + SETTLE).max(self.last_capture + interval);
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
-        self.quiet_looks = 0;
+        self.last_activity = Instant::now();
     }
 
     /// Does work that blocks with the capturer.
@@ -221,24 +223,42 @@ impl<'a> Session<'a> {
                 let storing = !self.handed_over.is_empty() && bytes < options.checkpoint_bytes;
                 let long = bytes >= options.seal_bytes.min(2 * options.checkpoint_bytes);
                 if (time && !storing) || long {
-                    self.capture(false).await?;
+                    self.capture().await?;
                 }
-                self.quiet_looks = 0;
+                self.last_activity = Instant::now();
                 // While it is written to, it is looked at by time.
                 let pause = (interval / 4).clamp(SETTLE, BLIND_POLL);
                 self.due.get_or_insert(Instant::now() + pause);
             }
-            None if self.quiet_looks < QUIET_LOOKS => {
-                self.due = Some(now + SETTLE * 2_u32.pow(self.quiet_looks));
-                self.quiet_looks += 1;
-            }
-            None => self.arm().await?,
+            None if now < self.last_activity + QUIET => self.look_for_writers(interval).await?,
+            None => self.rest().await?,
         }
         Ok(())
     }
 
+    /// Nothing is visible: is somebody at work?
+    async fn look_for_writers(&mut self, interval: Duration) -> Result<()> {
+        let written = self.with(|capturer| capturer.live()?.is_written()).await??;
+        if written && self.last_look_found_writer {
+            // Its checkpoint may be waiting for our mark.
+            self.step_aside().await?;
+        }
+        self.last_look_found_writer = written;
+        let pause = if written { WRITER_PAUSE } else { (interval / 4).clamp(WRITER_PAUSE, BLIND_POLL) };
+        self.due = Some(Instant::now() + pause);
+        Ok(())
+    }
+
+    async fn step_aside(&mut self) -> Result<()> {
+        let before = self.capturer.as_ref().map_or(0, |capturer| capturer.spool.len());
+        let aside = self.with(Capturer::step_aside).await?;
+        self.hand_over_new(before)?;
+        aside.or_else(|error| self.held_up(error))
+    }
+
     /// Nothing happens: wakes when something does.
-    async fn arm(&mut self) -> Result<()> {
+    async fn rest(&mut self) -> Result<()> {
+        self.step_aside().await?;
         let (watcher, wake) = (self.watcher.clone(), Arc::clone(&self.wake));
         let armed = self.with(move |capturer| {
             let Some(live) = &mut capturer.live else { return Ok::<_, Error>((true, false)) };
@@ -250,15 +270,15 @@ impl<'a> Session<'a> {
         });
         let (armed, unseen) = armed.await??;
         if unseen {
-            self.due = Some(Instant::now() + WRITER_PAUSE);
+            self.woken();
         } else if !armed {
             self.due = Some(Instant::now() + self.request.options.sync_interval.max(BLIND_POLL));
         }
         Ok(())
     }
 
-    /// Captures what is committed, hands it over, and checkpoints if the log is long.
-    async fn capture(&mut self, forced: bool) -> Result<()> {
+    /// Captures what is committed, hands it over, and checkpoints if the log is long. `false` when it was held up.
+    async fn capture(&mut self) -> Result<bool> {
         let checkpoint = Instant::now() >= self.checkpoint_not_before;
         let threshold = self.request.options.checkpoint_bytes;
         let before = self.capturer.as_ref().map_or(0, |capturer| capturer.spool.len());
@@ -274,20 +294,36 @@ impl<'a> Session<'a> {
         let (captured, checkpointed) = done.await?;
         self.last_capture = Instant::now();
         self.hand_over_new(before)?;
-        match captured {
-            Ok(Captured::All) => self.reporter.update(|status| status.last_error = None),
-            Ok(Captured::SpoolFull) => self.pause().await?,
-            Err(error @ Error::Exhausted { .. }) if !forced => {
-                // The disk is full, or a lock is held: the log keeps everything meanwhile.
-                self.reporter.failed(&error);
-                self.due = Some(Instant::now() + LOCAL_BACK_OFF);
+        let whole = match captured {
+            Ok(Captured::All) => {
+                self.reporter.update(|status| status.last_error = None);
+                true
             }
-            Err(error) => return Err(error),
-        }
-        if let Some(checkpointed) = checkpointed {
-            self.note_checkpoint(checkpointed?);
+            Ok(Captured::SpoolFull) => {
+                self.pause().await?;
+                false
+            }
+            Err(error) => {
+                self.held_up(error)?;
+                false
+            }
+        };
+        match checkpointed {
+            Some(Ok(checkpointed)) => self.note_checkpoint(checkpointed),
+            Some(Err(error)) => self.held_up(error)?,
+            None => {}
         }
         self.report();
+        Ok(whole)
+    }
+
+    /// The disk is full, or a lock is held: the log keeps everything meanwhile. Anything else ends the session.
+    fn held_up(&mut self, error: Error) -> Result<()> {
+        if !matches!(error, Error::Exhausted { .. }) {
+            return Err(error);
+        }
+        self.reporter.failed(&error);
+        self.due = Some(Instant::now() + LOCAL_BACK_OFF);
         Ok(())
     }
 
@@ -400,12 +436,15 @@ impl<'a> Session<'a> {
 
     /// Captures at once, and answers when that is stored.
     async fn flush(&mut self, flush: Flush) -> Result<()> {
-        if !self.paused {
-            self.capture(true).await?;
+        if self.paused || !self.capture().await? {
+            let why = self.reporter.last_error().unwrap_or_else(|| "the spool is full".into());
+            let what = format!("the commits are not stored yet: {why}");
+            drop(flush.send(Err(Error::Unknown { what })));
+            return Ok(());
         }
         let last = self.capturer.as_ref().and_then(|capturer| capturer.last).map(|last| last.frame_no);
         match last {
-            Some(last) if self.paused || self.durable < Some(last) => self.flushes.push((last, flush)),
+            Some(last) if self.durable < Some(last) => self.flushes.push((last, flush)),
             last => drop(flush.send(Ok(last))),
         }
         Ok(())
@@ -443,7 +482,7 @@ impl<'a> Session<'a> {
     async fn stop(mut self, within: Duration) -> Result<Ended> {
         let deadline = Instant::now() + within;
         if !self.paused {
-            self.capture(false).await?;
+            self.capture().await?;
         }
         while !self.handed_over.is_empty() {
             match tokio::time::timeout_at(deadline, self.stored.1.recv()).await {

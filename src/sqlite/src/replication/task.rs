@@ -59,7 +59,11 @@ impl Task {
             let begun = tokio::time::Instant::now();
             let error = match self.session(&state).await {
                 Ok(Some(ended)) => return Ok(ended == Ended::Stopped),
-                Ok(None) => return Ok(false),
+                Ok(None) => {
+                    self.reporter.update(|status| status.phase = Phase::Stopped);
+                    self.write_status(&state).await;
+                    return Ok(false);
+                }
                 Err(error) => error,
             };
             if self.is_final(&error) {
