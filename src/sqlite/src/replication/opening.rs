@@ -7,9 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use walkeep::core::{
-    Commit, Error, LogHead, Namespace, PageHashTable, PageSize, Result, SealedSegment, Storage,
-};
+use walkeep::core::{Commit, Error, LogHead, Namespace, PageHashTable, PageSize, Result, Storage};
 use walkeep::{Bucket, Handles};
 
 use super::attach::table_of;
@@ -73,8 +71,6 @@ pub(super) struct Opened {
     pub(super) capturer: Capturer,
     pub(super) head: LogHead,
     pub(super) fall_back: Option<FallBack>,
-    /// Segments that an earlier run has left, for this opening, oldest first.
-    pub(super) unsent: Vec<SealedSegment>,
 }
 
 impl OpeningRequest {
@@ -291,10 +287,8 @@ impl OpeningRequest {
                 state.set_position(stored, true)?;
             }
             state.keep_in_spool(&base.spool)?;
-            let mut unsent = Vec::new();
-            for file in &base.spool {
-                unsent.push(file.restamped(head.epoch)?);
-            }
+            let spool = base.spool.into_iter().map(|file| file.restamped(head.epoch));
+            let spool = spool.collect::<Result<VecDeque<_>>>()?;
             let mut capturer = Capturer {
                 database: live.path().to_path_buf(),
                 live: None,
@@ -308,13 +302,13 @@ impl OpeningRequest {
                 position: base.position,
                 starts_over: base.starts_over,
                 pending: VecDeque::new(),
-                spool: base.spool.into(),
+                spool,
                 sync_failed,
                 transactions: 0,
                 frames: 0,
             };
             let fall_back = capturer.attach_to(live, base.lost)?;
-            Ok(Opened { capturer, head, fall_back, unsent })
+            Ok(Opened { capturer, head, fall_back })
         })
         .await
     }

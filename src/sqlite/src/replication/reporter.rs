@@ -58,8 +58,12 @@ impl Reporter {
 
     pub(super) fn failed(&mut self, error: &Error) {
         tracing::warn!(database = self.database, %error, "replication is held up");
-        let text = error.to_string();
-        self.update(|status| status.last_error = Some(text));
+        let (text, now) = (error.to_string(), self.handles.clock.now());
+        self.update(|status| {
+            status.last_error = Some(text);
+            // Whether anything waits is not known now: it counts as if.
+            status.waiting_since.get_or_insert(now);
+        });
     }
 
     pub(super) fn last_error(&self) -> Option<String> {

@@ -27,6 +27,8 @@ use super::watcher::Watcher;
 
 /// How long to wait after an event before the first look: a commit is visible a moment after its frames are written.
 const SETTLE: Duration = Duration::from_millis(2);
+/// Segments that wait in the queue of the store at most; others wait in the spool.
+const HANDED_OVER_MAX: usize = 256;
 /// How long to wait for a writer that is at work, or a checkpoint that waits for us.
 const WRITER_PAUSE: Duration = Duration::from_millis(20);
 /// How long nothing must have happened before nothing is done any more.
@@ -74,6 +76,8 @@ pub(super) struct Session<'a> {
     last_capture: Instant,
     last_activity: Instant,
     last_look_found_writer: bool,
+    /// Since when commits are known that are not captured.
+    behind_since: Option<UnixMillis>,
     checkpoint_not_before: Instant,
     /// Whether the spool is full.
     paused: bool,
@@ -87,7 +91,7 @@ impl<'a> Session<'a> {
         commands: &'a mut mpsc::Receiver<Command>,
         opened: Opened,
     ) -> Result<Self> {
-        let Opened { capturer, head, fall_back, unsent } = opened;
+        let Opened { capturer, head, fall_back } = opened;
         let now = Instant::now();
         let mut session = Self {
             request,
@@ -104,15 +108,13 @@ impl<'a> Session<'a> {
             last_capture: now,
             last_activity: now,
             last_look_found_writer: false,
+            behind_since: None,
             checkpoint_not_before: now,
             paused: false,
         };
         session.reporter.opened(&head);
         session.note_fall_back(fall_back);
-        // What attaching has sealed is in the capturer's spool behind what an earlier run has left.
-        let left = unsent.len();
-        unsent.into_iter().try_for_each(|segment| session.hand_over(segment))?;
-        session.hand_over_new(left)?;
+        session.hand_over()?;
         Ok(session)
     }
 
@@ -218,6 +220,7 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         match unseen {
             Some(bytes) => {
+                self.behind_since.get_or_insert(self.request.handles.clock.now());
                 let options = &self.request.options;
                 let time = now >= self.last_capture + interval;
                 let storing = !self.handed_over.is_empty() && bytes < options.checkpoint_bytes;
@@ -244,15 +247,14 @@ impl<'a> Session<'a> {
             self.step_aside().await?;
         }
         self.last_look_found_writer = written;
-        let pause = if written { WRITER_PAUSE } else { (interval / 4).clamp(WRITER_PAUSE, BLIND_POLL) };
+        let pause = (interval / 4).clamp(SETTLE, if written { WRITER_PAUSE } else { BLIND_POLL });
         self.due = Some(Instant::now() + pause);
         Ok(())
     }
 
     async fn step_aside(&mut self) -> Result<()> {
-        let before = self.capturer.as_ref().map_or(0, |capturer| capturer.spool.len());
         let aside = self.with(Capturer::step_aside).await?;
-        self.hand_over_new(before)?;
+        self.hand_over()?;
         aside.or_else(|error| self.held_up(error))
     }
 
@@ -281,7 +283,6 @@ impl<'a> Session<'a> {
     async fn capture(&mut self) -> Result<bool> {
         let checkpoint = Instant::now() >= self.checkpoint_not_before;
         let threshold = self.request.options.checkpoint_bytes;
-        let before = self.capturer.as_ref().map_or(0, |capturer| capturer.spool.len());
         let done = self.with(move |capturer| {
             let captured = capturer.capture();
             let long = checkpoint && capturer.wal_bytes() >= threshold;
@@ -293,9 +294,10 @@ impl<'a> Session<'a> {
         });
         let (captured, checkpointed) = done.await?;
         self.last_capture = Instant::now();
-        self.hand_over_new(before)?;
+        self.hand_over()?;
         let whole = match captured {
             Ok(Captured::All) => {
+                self.behind_since = None;
                 self.reporter.update(|status| status.last_error = None);
                 true
             }
@@ -348,14 +350,16 @@ impl<'a> Session<'a> {
             };
     }
 
-    /// Hands over the segments of the spool behind the first `known`.
-    fn hand_over_new(&mut self, known: usize) -> Result<()> {
-        let spool = self.capturer.iter().flat_map(|capturer| capturer.spool.iter().skip(known));
-        let segments = spool.map(|file| file.segment.clone()).collect::<Vec<_>>();
-        segments.into_iter().try_for_each(|segment| self.hand_over(segment))
+    /// Hands over what is in the spool, as much as may wait at once.
+    fn hand_over(&mut self) -> Result<()> {
+        let handed = self.handed_over.len();
+        let spool = self.capturer.iter().flat_map(|capturer| capturer.spool.iter().skip(handed));
+        let segments = spool.map(|file| file.segment.clone()).take(HANDED_OVER_MAX.saturating_sub(handed));
+        let segments = segments.collect::<Vec<_>>();
+        segments.into_iter().try_for_each(|segment| self.hand_over_one(segment))
     }
 
-    fn hand_over(&mut self, segment: SealedSegment) -> Result<()> {
+    fn hand_over_one(&mut self, segment: SealedSegment) -> Result<()> {
         let footer = &segment.summary.footer;
         self.handed_over.push_back(HandedOver {
             end: segment.summary.key.end(),
@@ -394,6 +398,7 @@ impl<'a> Session<'a> {
         for (_, flush) in self.flushes.extract_if(.., |(frame, _)| *frame <= end) {
             let _ = flush.send(Ok(Some(end)));
         }
+        self.hand_over()?;
         if self.paused && self.handed_over.is_empty() {
             self.resume().await?;
         }
@@ -423,7 +428,7 @@ impl<'a> Session<'a> {
         self.paused = false;
         self.due = Some(Instant::now());
         self.reporter.update(|status| status.phase = Phase::Capturing);
-        self.hand_over_new(0)
+        self.hand_over()
     }
 
     /// Keeps the log short while nobody captures.
@@ -454,7 +459,7 @@ impl<'a> Session<'a> {
         let Some(capturer) = &self.capturer else { return };
         let storage = self.request.store.storage.status(&self.request.namespace);
         let store_error = storage.and_then(|status| status.last_error);
-        let waiting_since = self.handed_over.front().map(|handed| handed.first_time);
+        let waiting_since = self.handed_over.front().map(|handed| handed.first_time).or(self.behind_since);
         self.reporter.update(|status| {
             status.seen = capturer.last.map(|last| CommitSeen { frame_no: last.frame_no, time: last.time });
             status.transactions = capturer.transactions;
@@ -481,8 +486,23 @@ impl<'a> Session<'a> {
     /// Captures what is left, and waits until it is stored.
     async fn stop(mut self, within: Duration) -> Result<Ended> {
         let deadline = Instant::now() + within;
-        if !self.paused {
-            self.capture().await?;
+        let stored = match self.finish(deadline).await {
+            Err(error @ Error::Fenced { .. }) => return Err(error),
+            Err(error) => {
+                self.reporter.failed(&error);
+                false
+            }
+            Ok(()) => self.handed_over.is_empty() && !self.paused,
+        };
+        self.reporter.update(|status| status.phase = Phase::Stopped);
+        self.write_status().await;
+        Ok(if stored { Ended::Stopped } else { Ended::Left })
+    }
+
+    async fn finish(&mut self, deadline: Instant) -> Result<()> {
+        if !self.paused && !self.capture().await? {
+            let why = self.reporter.last_error().unwrap_or_default();
+            return Err(Error::Exhausted { what: format!("the last commits could not be captured: {why}") });
         }
         while !self.handed_over.is_empty() {
             match tokio::time::timeout_at(deadline, self.stored.1.recv()).await {
@@ -490,12 +510,6 @@ impl<'a> Session<'a> {
                 Ok(None) | Err(_) => break,
             }
         }
-        if let Err(error) = self.with(Capturer::sync_position).await? {
-            tracing::warn!(%error, "the local state could not be made durable");
-        }
-        let ended = if self.handed_over.is_empty() { Ended::Stopped } else { Ended::Left };
-        self.reporter.update(|status| status.phase = Phase::Stopped);
-        self.write_status().await;
-        Ok(ended)
+        if self.paused { Ok(()) } else { self.with(Capturer::sync_position).await? }
     }
 }

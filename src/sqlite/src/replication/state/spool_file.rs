@@ -94,7 +94,7 @@ impl SpoolFile {
         Self { segment, position, synced }
     }
 
-    /// Reads what a file holds; `None` when it is not whole. Its images are proven by [`SpoolFile::restamped`].
+    /// Reads what a file holds; `None` when it is not whole, which is proven by reading all of it.
     ///
     /// # Errors
     ///
@@ -116,17 +116,22 @@ impl SpoolFile {
             && footer.header.log_id == position.log_id
             && self::name(key.start(), key.end()) == name;
         let summary = SegmentSummary { key, footer, len: segment_len };
-        Ok(fits.then(|| Self::new(directory, name.to_string(), summary, position, false)))
+        let opened = Self::new(directory, name.to_string(), summary, position, false);
+        let epoch = opened.segment.summary.key.epoch();
+        match opened.restamped(epoch) {
+            Err(Error::Corrupt(_)) => Ok(None),
+            whole => whole.map(|file| Some(file).filter(|_| fits)),
+        }
     }
 
-    /// The same segment in this epoch, its bytes proven.
+    /// The same with a segment of this epoch, its bytes proven.
     ///
     /// # Errors
     ///
     /// `Corrupt` when they are not what was sealed; `Io`.
-    pub(crate) fn restamped(&self, epoch: Epoch) -> Result<SealedSegment> {
+    pub(crate) fn restamped(self, epoch: Epoch) -> Result<Self> {
         let (summary, body) = restamp(&self.name(), &self.segment.summary, &self.segment.body, epoch)?;
-        Ok(SealedSegment { summary, body })
+        Ok(Self { segment: SealedSegment { summary, body }, ..self })
     }
 
     /// What the segment holds.
