@@ -63,7 +63,8 @@ impl Replication {
             sync_failed: Arc::default(),
         };
         let reporter = Reporter::new(sender, handles);
-        let task = Task { path, request, watcher, reporter, commands: received, opened_before: false };
+        let task =
+            Task { path, request, watcher, reporter, commands: received, opened_before: false, held: None };
         Self { commands, status, task: Some(tokio::spawn(task.run())) }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: *yes* is said only if the newest commit of the store is one that was captured here, from this very file.
 
-use walkeep::core::{LogId, PageSize};
+use walkeep::core::PageSize;
 
 use super::newest::Newest;
 use super::state::{DatabaseIdentity, Opening, Position, SpoolFile};
@@ -36,11 +36,6 @@ pub(super) struct Local {
 }
 
 impl Local {
-    /// Whether there is anything of this log.
-    pub(super) fn is_of(&self, log_id: LogId) -> bool {
-        self.newest().is_some_and(|position| position.log_id == log_id)
-    }
-
     /// The newest position that was captured.
     pub(super) fn newest(&self) -> Option<Position> {
         self.spool.last().map(|file| file.position).or(self.position)

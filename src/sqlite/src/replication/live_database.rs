@@ -111,6 +111,16 @@ impl LiveDatabase {
         WalIndexHeader::read(&self.shm).map_err(failed("read the -shm of", &self.path))
     }
 
+    /// The length of the log up to its last commit.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub(super) fn log_bytes(&self) -> Result<u64> {
+        let frames = self.look()?.map_or(0, |header| header.frames);
+        Ok(frames * (crate::wal_header::FRAME_HEADER_LEN as u64 + self.page_size.bytes_u64()))
+    }
+
     /// Whether a writer is at work, whose commit may not be visible yet.
     ///
     /// # Errors

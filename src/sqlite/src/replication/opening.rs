@@ -7,7 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use walkeep::core::{Commit, Error, LogHead, Namespace, PageHashTable, PageSize, Result, Storage};
+use futures::future::BoxFuture;
+use walkeep::core::{
+    Commit, Error, FrameNo, LogHead, Namespace, PageHashTable, PageNo, PageSize, Result, Storage,
+};
 use walkeep::{Bucket, Handles};
 
 use super::attach::table_of;
@@ -78,17 +81,32 @@ impl OpeningRequest {
         &self.store.bucket
     }
 
-    /// Opens the namespace for a database that is held.
+    /// Becomes the writer. (Where it is awaited directly, the compiler does not see that the future is [`Send`].)
+    fn claim(&self, page_size: PageSize) -> BoxFuture<'_, Result<LogHead>> {
+        self.store.storage.open(&self.namespace, page_size, None)
+    }
+
+    /// Opens the namespace for a database that is held. It stays held if the store fails.
     ///
     /// # Errors
     ///
     /// `Invalid` when the database does not continue the namespace; `Fenced`, `Corrupt`, `Unavailable`, `Unknown`, `Io`.
-    pub(super) async fn open(&self, state: Arc<StateDirectory>, mut live: LiveDatabase) -> Result<Opened> {
+    pub(super) async fn open(
+        self,
+        state: Arc<StateDirectory>,
+        live: LiveDatabase,
+    ) -> (Result<Opened>, Option<LiveDatabase>) {
+        let mut held = Some(live);
+        let opened = self.try_open(&state, &mut held).await;
+        (opened, held)
+    }
+
+    async fn try_open(&self, state: &Arc<StateDirectory>, held: &mut Option<LiveDatabase>) -> Result<Opened> {
+        let page_size = held.as_ref().ok_or_else(not_held)?.page_size();
         for _ in 0..ATTEMPTS {
             let looked = match look(self.bucket(), &self.namespace).await? {
                 Look::Unsettled => {
-                    let storage = &self.store.storage;
-                    storage.open(&self.namespace, live.page_size(), None).await?;
+                    self.claim(page_size).await?;
                     look(self.bucket(), &self.namespace).await?
                 }
                 looked => looked,
@@ -97,12 +115,12 @@ impl OpeningRequest {
                 Look::Newest(newest) => Some(newest),
                 Look::Empty | Look::Unsettled => None,
             };
-            let (base, held) = self.base(&state, newest.as_ref(), live).await?;
-            live = held;
-            let head = self.store.storage.open(&self.namespace, live.page_size(), None).await?;
+            let base = self.base(state, newest, held).await?;
+            let head = self.claim(page_size).await?;
             let same = |commit: Commit| newest.is_some_and(|newest| newest.commit == commit);
             if head.durable.map_or(newest.is_none(), same) {
-                return self.start(state, live, base, head).await;
+                let live = held.take().ok_or_else(not_held)?;
+                return self.start(Arc::clone(state), live, base, head).await;
             }
             tracing::info!(namespace = %self.namespace, "the namespace changed while it was opened; looking again");
         }
@@ -114,56 +132,57 @@ impl OpeningRequest {
     async fn base(
         &self,
         state: &Arc<StateDirectory>,
-        newest: Option<&Newest>,
-        live: LiveDatabase,
-    ) -> Result<(Base, LiveDatabase)> {
+        newest: Option<Newest>,
+        held: &mut Option<LiveDatabase>,
+    ) -> Result<Base> {
         let there = Arc::clone(state);
+        let live = held.take().ok_or_else(not_held)?;
         let (local, identity, live) = blocking(move || {
             let local =
                 Local { position: there.position()?, spool: there.spool()?, opening: there.opening()? };
             Ok((local, live.identity()?, live))
         })
         .await?;
-        let Some(newest) = newest else {
+        let page_size = live.page_size();
+        *held = Some(live);
+        let Some(newest) = &newest else {
             if !local.spool.is_empty() {
                 tracing::warn!(namespace = %self.namespace, "the namespace is empty: segments that waited for another \
                                one are dropped, the whole database is stored");
             }
-            return Ok((Base::lost("the namespace is new"), live));
+            return Ok(Base::lost("the namespace is new"));
         };
-        let why = match local.lineage(newest, &identity, live.page_size()) {
+        let why = match local.lineage(newest, &identity, page_size) {
             Lineage::Yes { captured, stored, unsent } => {
                 let spool = local.spool.get(local.spool.len() - unsent..).unwrap_or_default().to_vec();
                 let table = self.table(state, newest, &local.spool, unsent, &captured.commit).await?;
                 let (last, position) = (Some(captured.commit), Some(captured.wal));
                 return match table {
-                    Some(table) => {
-                        let (table, stored) = (Some(table), Some(stored));
-                        Ok((
-                            Base { table, last, position, lost: None, starts_over: false, stored, spool },
-                            live,
-                        ))
-                    }
-                    None => {
-                        Ok((self.ours(newest, live.page_size(), "the spool was damaged".into()).await?, live))
+                    None => self.ours(newest, page_size, "the spool was damaged".into()).await,
+                    table => {
+                        let stored = Some(stored);
+                        Ok(Base { table, last, position, lost: None, starts_over: false, stored, spool })
                     }
                 };
             }
-            Lineage::Ours(why) => return Ok((self.ours(newest, live.page_size(), why).await?, live)),
+            Lineage::Ours(why) => return self.ours(newest, page_size, why).await,
             Lineage::StoreLost(stored) if !self.options.rewind => {
-                let frame = stored.commit.frame_no;
-                let expected = format!("frame {frame}, which was stored and reported durable");
-                let found = format!(
-                    "nothing newer than frame {}: the store has lost objects, or another one has its place; find out \
-                     which before you go on with --rewind",
-                    newest.commit.frame_no
-                );
-                return Err(Error::corrupt(format!("namespace {}", self.namespace), 0, expected, found));
+                return Err(self.store_lost(newest, stored.commit.frame_no));
             }
             Lineage::StoreLost(_) => "the store has lost commits".to_string(),
             Lineage::Unknown(why) => why,
         };
-        self.compared(newest, live, why, local.is_of(newest.log_id)).await
+        self.compared(newest, held, why).await
+    }
+
+    fn store_lost(&self, newest: &Newest, frame: FrameNo) -> Error {
+        let expected = format!("frame {frame}, which was stored and reported durable");
+        let found = format!(
+            "nothing newer than frame {}: the store has lost objects, or another one has its place; find out which \
+             before you go on with --rewind",
+            newest.commit.frame_no
+        );
+        Error::corrupt(format!("namespace {}", self.namespace), 0, expected, found)
     }
 
     /// The newest commit was captured from this database: what differs now is what it did since.
@@ -175,42 +194,35 @@ impl OpeningRequest {
 
     /// Nothing is known but what the database is now: it continues the namespace if it is what the newest commit says,
     /// or if its user says so.
-    async fn compared(
-        &self,
-        newest: &Newest,
-        live: LiveDatabase,
-        why: String,
-        known: bool,
-    ) -> Result<(Base, LiveDatabase)> {
-        let mut base = self.ours(newest, live.page_size(), why.clone()).await?;
+    async fn compared(&self, newest: &Newest, held: &mut Option<LiveDatabase>, why: String) -> Result<Base> {
+        let page_size = held.as_ref().ok_or_else(not_held)?.page_size();
+        let mut base = self.ours(newest, page_size, format!("--rewind: {why}")).await?;
         let Some(table) = base.table.take() else {
             self.refuse_unless_rewound(newest, &why, "their pages differ in size")?;
-            return Ok((base, live));
+            return Ok(base);
         };
-        let (live, table, found) = blocking(move || {
+        let live = held.take().ok_or_else(not_held)?;
+        let (database, live, table, found) = blocking(move || {
             let found = table_of(&live.snapshot()?, &table)?;
-            Ok((live, table, found))
+            Ok((live.identity()?, live, table, found))
         })
         .await?;
+        let wal = live.end();
+        *held = Some(live);
         if found.state() == table.state() {
             // What was captured here before, and never stored, is of another history.
-            let (wal, page_size) = (live.end(), live.page_size());
-            let (log_id, commit, database) = (newest.log_id, newest.commit, live.identity()?);
-            base.stored = Some(Position { log_id, page_size, commit, wal, database });
+            base.stored =
+                Some(Position { log_id: newest.log_id, page_size, commit: newest.commit, wal, database });
             base.position = Some(wal);
             base.lost = None;
         } else {
             let size = found.size().max(table.size()).get();
-            let pages = (1..=size).filter_map(walkeep::core::PageNo::new);
+            let pages = (1..=size).filter_map(PageNo::new);
             let count = pages.filter(|page| found.get(*page) != table.get(*page)).count();
             self.refuse_unless_rewound(newest, &why, &format!("{count} of {size} pages differ"))?;
-            base.lost = Some(format!("--rewind: {why}"));
-        }
-        if known {
-            tracing::debug!(namespace = %self.namespace, why, "local state is left aside");
         }
         base.table = Some(table);
-        Ok((base, live))
+        Ok(base)
     }
 
     fn refuse_unless_rewound(&self, newest: &Newest, why: &str, how: &str) -> Result<()> {
@@ -312,6 +324,10 @@ impl OpeningRequest {
         })
         .await
     }
+}
+
+fn not_held() -> Error {
+    Error::Unknown { what: "the database is not held; it is opened again".into() }
 }
 
 /// Applies the commits of segments, oldest first.

@@ -16,6 +16,8 @@ use super::state::{StateDirectory, state_directory};
 use super::status::Phase;
 use super::watcher::Watcher;
 
+/// While the store is away at the start, the log is held up to so many times the length from which it is checkpointed.
+const HELD_CHECKPOINTS_MAX: u64 = 16;
 /// The pause after the first failure; each further one doubles it.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(250);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
@@ -38,6 +40,8 @@ pub(super) struct Task {
     pub(super) reporter: Reporter,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) opened_before: bool,
+    /// The database, while the namespace could not be opened.
+    pub(super) held: Option<LiveDatabase>,
 }
 
 impl Task {
@@ -113,13 +117,23 @@ impl Task {
     /// Opens and captures until that ends; `None` when it was told to stop before it was open.
     async fn session(&mut self, state: &Arc<StateDirectory>) -> Result<Option<Ended>> {
         let (path, timeout) = (self.path.clone(), self.request.options.busy_timeout);
-        let live = blocking(move || LiveDatabase::open(&path, timeout)).await?;
-        let request = self.request.clone();
-        let opening = request.open(Arc::clone(state), live);
-        let opened = tokio::select! {
-            opened = opening => opened?,
+        // What was written while the store was away is in the log, if that was held all the time and is not too long.
+        let held = self.held.take();
+        let log_bytes_max = self.request.options.checkpoint_bytes.saturating_mul(HELD_CHECKPOINTS_MAX);
+        let live = blocking(move || match held {
+            Some(held) if held.log_bytes()? <= log_bytes_max && !held.is_replaced()? => Ok(held),
+            held => {
+                drop(held);
+                LiveDatabase::open(&path, timeout)
+            }
+        });
+        let opening = self.request.clone().open(Arc::clone(state), live.await?);
+        let (opened, held) = tokio::select! {
+            opened = opening => opened,
             () = stopped(&mut self.commands) => return Ok(None),
         };
+        self.held = held;
+        let opened = opened?;
         self.opened_before = true;
         let session =
             Session::new(&self.request, &self.watcher, &mut self.reporter, &mut self.commands, opened)?;
