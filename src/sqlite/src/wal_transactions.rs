@@ -128,3 +128,98 @@ fn last_images(mut rows: Vec<(PageNo, u64, PageHash)>) -> Vec<(PageNo, u64, Page
     rows.reverse();
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use rusqlite::Connection;
+
+    use super::*;
+
+    const SEED: HashSeed = HashSeed(3);
+
+    /// A log with one transaction for each of `values`, and the open database.
+    fn log(directory: &std::path::Path, values: std::ops::Range<i64>) -> (Connection, File) {
+        let connection = Connection::open(directory.join("a.db")).unwrap();
+        connection
+            .execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (a)")
+            .unwrap();
+        for value in values {
+            connection.execute("INSERT INTO t VALUES (?1)", [value]).unwrap();
+        }
+        let file =
+            std::fs::OpenOptions::new().read(true).write(true).open(directory.join("a.db-wal")).unwrap();
+        (connection, file)
+    }
+
+    fn read(
+        file: &File,
+        from: Option<&WalPosition>,
+        frames: Option<u64>,
+        bytes_max: u64,
+    ) -> Vec<WalTransaction> {
+        let round = Round::open(file, PageSize::DEFAULT, SEED).unwrap().unwrap();
+        let start = WalPosition::start(round.salts());
+        round.read(from.unwrap_or(&start), Bounds { frames, bytes_max }).unwrap()
+    }
+
+    #[test]
+    fn reading_goes_on_where_it_ended_whatever_the_pieces() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_open, file) = log(directory.path(), 0..20);
+        let all = read(&file, None, None, u64::MAX);
+        // The schema, then 20 rows.
+        assert!(all.len() >= 21, "{}", all.len());
+        let ends =
+            |transactions: &[WalTransaction]| transactions.iter().map(|one| one.end).collect::<Vec<_>>();
+        let mut pieces: Vec<WalTransaction> = Vec::new();
+        loop {
+            let next = read(&file, pieces.last().map(|last| &last.end), None, 1);
+            assert!(next.len() <= 1);
+            let Some(next) = next.into_iter().next() else { break };
+            pieces.push(next);
+        }
+        assert_eq!(ends(&all), ends(&pieces));
+        let bound = all[10].end.frame;
+        assert_eq!(ends(&read(&file, None, Some(bound), u64::MAX)), ends(&all[..11]));
+        let round = Round::open(&file, PageSize::DEFAULT, SEED).unwrap().unwrap();
+        assert!(all.iter().all(|one| round.holds(&one.end).unwrap()));
+        let other = WalPosition { checksum: (1, 2), ..all[3].end };
+        assert!(!round.holds(&other).unwrap());
+    }
+
+    #[test]
+    fn a_flipped_bit_ends_the_chain() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_open, file) = log(directory.path(), 0..5);
+        let all = read(&file, None, None, u64::MAX);
+        let at = 32 + all[2].end.frame * (24 + 4096) + 24 + 100;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 4], at).unwrap();
+        assert_eq!(read(&file, None, None, u64::MAX).len(), 3);
+    }
+
+    #[test]
+    fn transactions_of_the_round_before_are_read_from_behind_the_new_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (open, file) = log(directory.path(), 0..20);
+        let all = read(&file, None, None, u64::MAX);
+        open.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+        open.execute("INSERT INTO t VALUES (99)", []).unwrap();
+        let tail = read(&file, Some(&all[10].end), None, u64::MAX);
+        assert_eq!(tail.len(), all.len() - 11);
+        assert_eq!(tail.last().unwrap().end, all.last().unwrap().end);
+        assert_eq!(read(&file, None, None, u64::MAX).len(), 1, "the new round");
+    }
+
+    #[test]
+    fn a_page_that_is_twice_in_a_transaction_counts_with_its_last_image() {
+        let page = |n| PageNo::new(n).unwrap();
+        let rows = [(2, 10, 1), (1, 20, 2), (2, 30, 3), (3, 40, 4), (2, 50, 5)];
+        let rows = rows.map(|(n, at, hash)| (page(n), at, PageHash(hash))).to_vec();
+        let kept = [(1, 20, 2), (2, 50, 5), (3, 40, 4)];
+        assert_eq!(last_images(rows), kept.map(|(n, at, hash)| (page(n), at, PageHash(hash))));
+    }
+}

@@ -87,3 +87,77 @@ impl Local {
         Lineage::Unknown(format!("another writer has continued the namespace, in epoch {}", newest.epoch))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use walkeep::core::{Commit, CommitKind, Epoch, FrameNo, LogId, PageCount, StateChecksum, UnixMillis};
+
+    use super::*;
+    use crate::wal_position::WalPosition;
+
+    fn position(frame: u64) -> Position {
+        let commit = Commit {
+            frame_no: FrameNo::new(frame).unwrap(),
+            size_after: PageCount(1),
+            time: UnixMillis(1),
+            state: Some(StateChecksum(frame)),
+            kind: CommitKind::Transaction,
+        };
+        let (wal, database) = (WalPosition::start([0; 8]), identity(7, 3));
+        Position { log_id: LogId(1), page_size: PageSize::DEFAULT, commit, wal, database }
+    }
+
+    fn identity(inode: u64, change_counter: u32) -> DatabaseIdentity {
+        serde_json::from_value(
+            serde_json::json!({"device": 1, "inode": inode, "change_counter": change_counter}),
+        )
+        .unwrap()
+    }
+
+    fn newest(frame: u64, epoch: u32) -> Newest {
+        let Position { log_id, page_size, commit, .. } = position(frame);
+        Newest { log_id, page_size, commit, epoch: Epoch(epoch) }
+    }
+
+    fn local(frame: u64, epoch: u32) -> Local {
+        let opening = Some(Opening { log_id: LogId(1), epoch: Epoch(epoch) });
+        Local { position: Some(position(frame)), spool: Vec::new(), opening }
+    }
+
+    fn of(local: &Local, newest: &Newest) -> Lineage {
+        local.lineage(newest, &identity(7, 3), PageSize::DEFAULT)
+    }
+
+    #[test]
+    fn only_the_newest_commit_that_was_captured_here_is_continued() {
+        assert!(matches!(of(&local(9, 2), &newest(9, 2)), Lineage::Yes { unsent: 0, .. }));
+        let other = Newest {
+            commit: Commit { state: Some(StateChecksum(1)), ..newest(9, 2).commit },
+            ..newest(9, 2)
+        };
+        assert!(matches!(of(&local(9, 2), &other), Lineage::Unknown(_)), "of the same number, but another");
+        assert!(matches!(of(&local(9, 2), &newest(12, 3)), Lineage::Unknown(_)), "another writer's");
+        assert!(matches!(of(&local(9, 2), &newest(12, 2)), Lineage::Ours(_)), "ours, but forgotten");
+        assert!(matches!(of(&local(9, 2), &newest(5, 2)), Lineage::StoreLost(_)));
+        assert!(matches!(of(&Local::default(), &newest(9, 2)), Lineage::Unknown(_)));
+        let other = Newest { log_id: LogId(2), ..newest(9, 2) };
+        assert!(matches!(of(&local(9, 2), &other), Lineage::Unknown(_)), "another log");
+    }
+
+    #[test]
+    fn another_file_or_an_older_one_is_not_the_same_database() {
+        let lineage =
+            |inode, counter| local(9, 2).lineage(&newest(9, 2), &identity(inode, counter), PageSize::DEFAULT);
+        assert!(matches!(lineage(7, 3), Lineage::Yes { .. }));
+        assert!(matches!(lineage(7, 900), Lineage::Yes { .. }));
+        assert!(matches!(lineage(8, 3), Lineage::Unknown(_)));
+        assert!(matches!(lineage(7, 2), Lineage::Unknown(_)));
+    }
+
+    #[test]
+    fn another_page_size_is_compared_anew() {
+        let small = PageSize::new(512).unwrap();
+        let lineage = local(9, 2).lineage(&newest(9, 2), &identity(7, 3), small);
+        assert!(matches!(lineage, Lineage::Ours(_)));
+    }
+}
