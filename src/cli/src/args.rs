@@ -9,6 +9,7 @@ use walkeep::core::libsql::Cluster;
 use walkeep::core::{FrameNo, Namespace};
 use walkeep_sqlite::IntegrityCheck;
 
+use crate::quantity::{parse_duration, parse_size};
 use crate::store::StoreParser;
 use crate::store_format::{FormatArgs, parse_cluster};
 use crate::time_arg::{self, TimeArg};
@@ -25,7 +26,7 @@ Examples:
 Exit codes:
   0 done                      5 fenced: another writer has taken over
   1 another failure           6 store unavailable
-  2 usage, bad name included  7 refused to overwrite
+  2 usage, bad name or config 7 refused to overwrite
   3 restore point, namespace  8 outcome unknown
     or range unreachable
   4 corruption found
@@ -80,10 +81,22 @@ pub(crate) enum Command {
     /// Write what is stored in the form of another program
     #[command(subcommand)]
     Export(Export),
+    /// Look at a configuration file
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Write completions for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show what `walkeep replicate --config FILE` would replicate now, or all that is wrong with the file
+    Check {
+        /// The configuration file
+        file: PathBuf,
     },
 }
 
@@ -187,8 +200,8 @@ pub(crate) struct ReplicateArgs {
     /// Capture the database once, as it is now, and end
     #[arg(long, conflicts_with = "ContinuousArgs")]
     pub(crate) once: bool,
-    /// How long to wait while another process has the database locked, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
+    /// How long to wait while another process has the database locked: seconds, or with ms, s, m or h
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub(crate) busy_timeout: Duration,
     /// Use a store that cannot tell two writers apart: of two at once, one loses what it was told is stored
     #[arg(long)]
@@ -199,8 +212,8 @@ pub(crate) struct ReplicateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ContinuousArgs {
-    /// How long commits are gathered for one request, in seconds; 0: each commit as it is seen
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_seconds)]
+    /// How long commits are gathered for one request; 0: each commit as it is seen
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
     pub(crate) sync_interval: Duration,
     /// The length of the write-ahead log from which it is checkpointed: bytes, or with K, M, G or T
     #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = parse_size)]
@@ -211,8 +224,8 @@ pub(crate) struct ContinuousArgs {
     /// How much may wait on local disk for the store
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = parse_size)]
     pub(crate) spool_max: u64,
-    /// How often to look although nothing was heard, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    /// How often to look although nothing was heard
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(crate) poll_interval: Duration,
     /// Where local state is kept; by default .NAME-walkeep beside the database
     #[arg(long, value_name = "DIR")]
@@ -326,29 +339,6 @@ fn parse_frame(text: &str) -> Result<FrameNo, String> {
     text.parse().ok().and_then(FrameNo::new).ok_or_else(|| "a frame number is at least 1".to_string())
 }
 
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "it is not a number of seconds".to_string())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
-}
-
-fn parse_size(text: &str) -> Result<u64, String> {
-    let refused = || "a size is a number of bytes, or one with K, M, G or T".to_string();
-    let (number, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
-        Some(at) => text.split_at(at),
-        None => (text, ""),
-    };
-    let shift = match unit.to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
-        "" => 0,
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        _ => return Err(refused()),
-    };
-    let number: u64 = number.parse().map_err(|_| refused())?;
-    number.checked_mul(1 << shift).ok_or_else(refused)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -358,15 +348,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(parse_size("4096").unwrap(), 4096);
-        assert_eq!(parse_size("2K").unwrap(), 2048);
-        assert_eq!(parse_size("3GiB").unwrap(), 3 << 30);
-        for wrong in ["", "G", "1X", "99999999T", "-1"] {
-            assert!(parse_size(wrong).is_err(), "{wrong}");
-        }
     }
 }

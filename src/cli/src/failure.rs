@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | done |
 //! | 1 | another failure |
-//! | 2 | usage; also a bad name |
+//! | 2 | usage; also a bad name, or a wrong configuration file |
 //! | 3 | the restore point, namespace or range cannot be reached |
 //! | 4 | corruption found |
 //! | 5 | fenced: another writer has taken over |
@@ -18,6 +18,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 use walkeep::Error;
 use walkeep::core::Corruption;
+
+use crate::config::{ConfigError, Problem};
 
 pub(crate) const USAGE: u8 = 2;
 pub(crate) const UNREACHABLE: u8 = 3;
@@ -42,20 +44,27 @@ pub(crate) struct Failure {
     message: String,
     hint: &'static str,
     exit_code: u8,
+    /// What is wrong with a configuration, one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<Problem>,
 }
 
 const USAGE_HINT: &str = "see `walkeep --help`";
+const CONFIG_HINT: &str = "`walkeep config check FILE` tries it out; docs/operations.md lists all keys";
 
 impl Failure {
     /// What an error of a command means to the user.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
+        let config = error.chain().find_map(|cause| cause.downcast_ref::<ConfigError>());
+        let problems = config.map(|error| error.problems().to_vec()).unwrap_or_default();
         let known = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
         let (kind, exit_code, hint) = match known {
             _ if error.chain().any(|cause| cause.is::<Usage>()) => ("usage", USAGE, USAGE_HINT),
+            _ if config.is_some() => ("config", USAGE, CONFIG_HINT),
             Some(known) => classify(known),
             None => ("other", 1, USAGE_HINT),
         };
-        Self { kind, message: message(error), hint, exit_code }
+        Self { kind, message: message(error), hint, exit_code, problems }
     }
 
     pub(crate) fn usage(error: &clap::Error) -> Self {
@@ -63,7 +72,7 @@ impl Failure {
         // What is wrong stands before the first empty line; behind it is the usage of the command.
         let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>();
         let message = lines.join(" ").trim_start_matches("error: ").to_string();
-        Self { kind: "usage", message, hint: USAGE_HINT, exit_code: USAGE }
+        Self { kind: "usage", message, hint: USAGE_HINT, exit_code: USAGE, problems: Vec::new() }
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {

@@ -5,9 +5,11 @@
 
 mod args;
 mod commands;
+mod config;
 mod failure;
 mod output;
 mod progress;
+mod quantity;
 mod store;
 mod store_format;
 mod time_arg;

@@ -8,7 +8,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -56,6 +56,45 @@ pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Looks at the first bytes of a file, fewer if it is shorter. A descriptor is opened and closed for it only if the
+/// file is none of those that are kept: those may be locked.
+///
+/// # Errors
+///
+/// The operating system's; `NotFound` when there is no file.
+pub(crate) fn peek(path: &Path, bytes: &mut [u8]) -> io::Result<usize> {
+    // Held to the end: nobody takes this file into use between looking and closing.
+    let mut kept = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let identity = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+    let is_kept = |kept: &[(Identity, Arc<File>)], at: Identity| {
+        kept.iter().find(|(known, _)| *known == at).map(|(_, file)| Arc::clone(file))
+    };
+    if let Some(file) = is_kept(&kept, identity(&std::fs::metadata(path)?)) {
+        return read_start(&file, bytes);
+    }
+    let file = File::open(path)?;
+    let opened = identity(&file.metadata()?);
+    let read = read_start(&file, bytes);
+    if is_kept(&kept, opened).is_some() {
+        // It was put there between the two calls.
+        kept.push((opened, Arc::new(file)));
+    }
+    read
+}
+
+fn read_start(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while let Some(rest) = bytes.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, len as u64) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! - [`Source`] is the committed state of a database file, held still under SQLite's own locks while it is read;
 //! - [`capture`](capture::capture) stores what changed since the newest view of a namespace, as one commit;
+//! - [`probe`] says what a file is, at a glance;
 //! - [`check`](mod@check) looks at restored files, which are untrusted input.
 //!
 //! Invariant: nothing here writes to a user's database, WAL or side files, or leaves new ones behind.
@@ -22,6 +23,7 @@ mod hold;
 mod images;
 mod live_log;
 mod locks;
+mod probe;
 pub mod replication;
 mod snapshot;
 mod source;
@@ -33,6 +35,7 @@ mod wal_transactions;
 
 pub use capture::{CaptureOptions, Captured, capture};
 pub use check::{IntegrityCheck, check};
+pub use probe::{Probe, probe};
 pub use source::Source;
 
 #[cfg(doctest)]

@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 mod completions;
+mod config;
 mod demo;
 mod export;
 mod import;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use walkeep::core::Namespace;
 use walkeep::{Bucket, Error};
 
-use crate::args::{Cli, Command, Export, Import};
+use crate::args::{Cli, Command, ConfigCommand, Export, Import};
 use crate::failure::Usage;
 use crate::output;
 
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => return verify::run(&args, json).await,
         Command::Import(Import::Libsql(args)) => import::run(&args, json).await?,
         Command::Export(Export::Libsql(args)) => export::run(&args, json).await?,
+        Command::Config(ConfigCommand::Check { file }) => config::check(&file, json)?,
         Command::Completions { shell } => completions::run(shell),
     }
     Ok(ExitCode::SUCCESS)

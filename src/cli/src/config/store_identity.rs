@@ -1,0 +1,27 @@
+//! Which place a store is, whatever its settings.
+
+use walkeep::backends::StoreUrl;
+
+use super::file_identity::FileIdentity;
+
+/// Which place a store is: equal for two addresses of one place that differ in settings, such as a time limit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum StoreIdentity {
+    /// A local directory.
+    Directory(FileIdentity),
+    /// The address without settings, and the server and the account that are named in it.
+    Object(String, Option<String>, Option<String>),
+}
+
+impl StoreIdentity {
+    pub(crate) fn of(store: &StoreUrl) -> Self {
+        match store {
+            StoreUrl::Directory(path) => Self::Directory(FileIdentity::of(path)),
+            StoreUrl::Object(location) => {
+                Self::Object(location.to_string(), location.endpoint.clone(), location.account.clone())
+            }
+            // Whatever else there may be: its address.
+            other => Self::Object(other.to_string(), None, None),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Durations and sizes as users write them, in flags and in the configuration file alike.
+//!
+//! - a duration is a number of seconds, or one with `ms`, `s`, `m` or `h`, up to a day: `0.5`, `500ms`, `2m`;
+//! - a size is a number of bytes, or one with `K`, `M`, `G` or `T`, which are powers of 1024: `4096`, `64M`, `1GiB`.
+
+use std::time::Duration;
+
+/// Longer ones are mistakes, and would overflow what timers count.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads a duration.
+///
+/// # Errors
+///
+/// What a duration looks like.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let refused =
+        || "a duration is a number of seconds, or one with ms, s, m or h: 500ms, 1s, 2m".to_string();
+    let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(at).ok_or_else(refused)?;
+    let seconds = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(refused()),
+    };
+    let number: f64 = number.parse().map_err(|_| refused())?;
+    let duration = Duration::try_from_secs_f64(number * seconds).map_err(|_| refused())?;
+    if duration > DURATION_MAX {
+        return Err("it is longer than a day (24h)".to_string());
+    }
+    Ok(duration)
+}
+
+/// Reads a size.
+///
+/// # Errors
+///
+/// What a size looks like.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let refused = || "a size is a number of bytes, or one with K, M, G or T".to_string();
+    let (number, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    let shift = match unit.to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(refused()),
+    };
+    let number: u64 = number.parse().map_err(|_| refused())?;
+    number.checked_mul(1 << shift).ok_or_else(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units_and_are_seconds_without() {
+        for (text, millis) in [
+            ("5", 5000),
+            ("0.5", 500),
+            ("500ms", 500),
+            ("1s", 1000),
+            ("2m", 120_000),
+            ("24h", 86_400_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for wrong in ["", "s", "-1s", "1d", "1 s", "1sec", "1S", "inf", "nan", "1e3", "0x10", "ä", "1ä"] {
+            assert!(parse_duration(wrong).unwrap_err().contains("500ms"), "{wrong}");
+        }
+        assert!(parse_duration("25h").unwrap_err().contains("a day"));
+        assert!(parse_duration("99999999999999999999999999").unwrap_err().contains("500ms"));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_size("4096").unwrap(), 4096);
+        assert_eq!(parse_size("2K").unwrap(), 2048);
+        assert_eq!(parse_size("3GiB").unwrap(), 3 << 30);
+        for wrong in ["", "G", "1X", "99999999T", "-1"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
+}
