@@ -189,11 +189,15 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplicateArgs {
-    /// The SQLite database; it is never changed
-    #[arg(value_name = "DB")]
-    pub(crate) database: PathBuf,
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
+    /// The SQLite database
+    #[arg(value_name = "DB", required_unless_present = "config")]
+    pub(crate) database: Option<PathBuf>,
+    /// Where segments are kept: a path, or the address of an object store, see below
+    #[arg(value_name = "STORE", env = "WALKEEP_STORE", hide_env_values = true, value_parser = StoreParser, required_unless_present = "config")]
+    pub(crate) store: Option<StoreUrl>,
+    /// Replicate the databases that a configuration file names, instead
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["database", "namespace", "once", "unfenced", "ContinuousArgs"])]
+    pub(crate) config: Option<PathBuf>,
     /// The namespace; by default the database's file name without its extension
     #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
     pub(crate) namespace: Option<Namespace>,

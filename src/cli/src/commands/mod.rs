@@ -27,7 +27,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let json = cli.json;
     match cli.command {
         Command::Demo(args) => demo::run(&args, json).await?,
-        Command::Replicate(args) => return replicate::run(&args, json).await,
+        Command::Replicate(args) => return replicate::run(args, json).await,
         Command::Restore(args) => restore::run(&args, json).await?,
         Command::Ls(args) => ls::run(&args, json).await?,
         Command::Log(args) => log::run(&args, json).await?,

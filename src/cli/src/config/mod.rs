@@ -36,7 +36,7 @@ mod tests;
 
 pub(crate) use databases::Databases;
 pub(crate) use entry::DatabaseEntry;
-pub(crate) use left_out::LeftOut;
+pub(crate) use left_out::{LeftOut, Why};
 pub(crate) use log_format::LogFormat;
 pub(crate) use problem::{ConfigError, Problem};
 pub(crate) use root::Config;

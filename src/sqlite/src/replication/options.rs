@@ -7,7 +7,7 @@ use walkeep::core::segment::Compression;
 use walkeep::core::{Error, Result};
 
 /// How one database is replicated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicationOptions {
     /// How long commits are gathered before they are sealed into one segment; default 1 s. 0: each commit as it is
     /// seen.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use walkeep::core::{Error, Result};
 
 use super::handle::Command;
@@ -22,11 +22,18 @@ const HELD_CHECKPOINTS_MAX: u64 = 16;
 const BACK_OFF_FIRST: Duration = Duration::from_millis(250);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
+/// Threads that work on local files at the same time, for all databases of the process.
+static WORKERS: Semaphore = Semaphore::const_new(16);
+
 /// Runs work that blocks where it may.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    // It is never closed.
+    let permit = WORKERS.acquire().await;
+    let done = tokio::task::spawn_blocking(work).await;
+    drop(permit);
+    match done {
         Ok(done) => done,
         Err(error) => Err(Error::Unknown { what: format!("work on local files did not finish: {error}") }),
     }

@@ -1,92 +1,105 @@
-//! `walkeep replicate DB STORE`: every transaction, until it is told to stop.
+//! `walkeep replicate DB STORE` and `walkeep replicate --config FILE`: every transaction, until it is told to stop.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use walkeep::core::Namespace;
-use walkeep::storage::StorageOptions;
-use walkeep::{Error, Fencing, Handles};
-use walkeep_sqlite::replication::{
-    DatabaseSpec, Phase, ReplicationOptions, ReplicationStore, Replicator, set_wal,
-};
+use walkeep::{Error, Handles};
 
-use crate::args::{ContinuousArgs, ReplicateArgs};
+use super::descriptors;
+use super::fleet::Fleet;
+use super::registry::Registry;
+use super::wanted::Wanted;
+use crate::config::{Config, Why};
 use crate::output;
-use crate::store::Store;
 
-/// How long a stop waits for the store. What is left then is stored by the next start.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How often files that patterns match are looked for.
+const RESCAN: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(args: &ReplicateArgs, namespace: Namespace, json: bool) -> anyhow::Result<ExitCode> {
-    let handles = Handles::system();
-    if args.continuous.set_wal {
-        set_wal(&args.database, args.busy_timeout)?;
+/// Replicates one database.
+pub(super) async fn run_one(wanted: Wanted) -> anyhow::Result<ExitCode> {
+    let registry = Registry::default();
+    let mut fleet = Fleet::new(Handles::system(), registry);
+    descriptors::raise_limit(1);
+    fleet.replicate(vec![wanted], true).await;
+    run(fleet, None).await
+}
+
+/// Replicates what a configuration says.
+pub(super) async fn run_all(path: PathBuf) -> anyhow::Result<ExitCode> {
+    let config = Config::load(&path)?;
+    let databases = config.databases()?;
+    let registry = Registry::default();
+    let mut fleet = Fleet::new(Handles::system(), registry);
+    for left_out in databases.left_out.iter().filter(|left_out| left_out.why != Why::SideFile) {
+        output::note(format!("note: {} is left out: {}", left_out.path.display(), left_out.why));
     }
-    let store = Store::create(&args.store.store)?;
-    let fencing = if args.unfenced { Fencing::Unfenced } else { Fencing::Required };
-    if args.unfenced {
-        output::note(super::UNFENCED);
-    }
-    let target = ReplicationStore::new(
-        store.backend(),
-        &args.store.store,
-        fencing,
-        StorageOptions::default(),
-        handles.clone(),
-    )?;
-    let spec = DatabaseSpec {
-        path: args.database.clone(),
-        namespace: namespace.clone(),
-        store: target,
-        options: options(&args.continuous, args.busy_timeout),
+    descriptors::raise_limit(databases.entries.len());
+    fleet.replicate(databases.entries.into_iter().map(Wanted::from).collect(), true).await;
+    run(fleet, Some((path, config))).await
+}
+
+async fn run(mut fleet: Fleet, mut config: Option<(PathBuf, Config)>) -> anyhow::Result<ExitCode> {
+    let [mut terminate, mut interrupt, mut hangup] =
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let (terminate, interrupt, hangup) = (terminate.as_mut(), interrupt.as_mut(), hangup.as_mut());
+    let [Ok(terminate), Ok(interrupt), Ok(hangup)] = [terminate, interrupt, hangup] else {
+        anyhow::bail!("signals cannot be listened to");
     };
-    let mut replication = Replicator::new(handles).start(spec)?;
-    let mut status = replication.watch();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut announced = false;
+    let mut rescan = tokio::time::interval(RESCAN);
+    rescan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    rescan.tick().await;
     loop {
         tokio::select! {
-            ended = replication.ended() => {
-                ended?;
-                return Ok(ExitCode::SUCCESS);
+            (path, outcome) = fleet.ended() => {
+                match (outcome, fleet.has_failed_altogether()) {
+                    (Err(error), true) => return Err(error.into()),
+                    (Ok(_), true) => return Ok(ExitCode::SUCCESS),
+                    (Err(error), false) => output::note(format!("{}: no longer replicated: {error}", path.display())),
+                    (Ok(_), false) => {}
+                }
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            Ok(()) = status.changed(), if !announced => {
-                let status = status.borrow_and_update().clone();
-                if status.phase == Phase::Capturing {
-                    announced = true;
-                    let epoch = status.epoch.unwrap_or_default();
-                    output::note(format!(
-                        "replicating {} to {}, namespace {namespace}, epoch {epoch}",
-                        args.database.display(),
-                        args.store.store
-                    ));
+            _ = hangup.recv() => {
+                if let Some((path, config)) = &mut config {
+                    match Config::load(path) {
+                        Ok(read) => {
+                            *config = read;
+                            output::note(format!("{} was read again", path.display()));
+                            replicate(&mut fleet, config, true).await;
+                        }
+                        Err(error) => output::note(format!("the configuration stays as it was: {error}")),
+                    }
+                }
+            }
+            _ = rescan.tick(), if config.is_some() => {
+                if let Some((_, config)) = &config {
+                    replicate(&mut fleet, config, false).await;
                 }
             }
         }
     }
-    if replication.stop(STOP_WITHIN).await? {
+    let left = fleet.stop_all().await;
+    if left.is_empty() {
         output::note("stopped; everything that was committed is stored");
-        let _ = json;
         return Ok(ExitCode::SUCCESS);
+    }
+    for (path, outcome) in &left {
+        let why = outcome.as_ref().err().map(|error| format!(": {error}")).unwrap_or_default();
+        output::note(format!("{}: not everything is stored{why}", path.display()));
     }
     let what = "stopped; some commits are not stored yet and wait on local disk: the next start stores them"
         .to_string();
     Err(Error::Unavailable { what, source: None }.into())
 }
 
-fn options(args: &ContinuousArgs, busy_timeout: Duration) -> ReplicationOptions {
-    ReplicationOptions {
-        sync_interval: args.sync_interval,
-        seal_bytes: args.seal,
-        checkpoint_bytes: args.checkpoint,
-        spool_bytes_max: args.spool_max,
-        busy_timeout,
-        poll_interval: args.poll_interval,
-        state_directory: args.state_dir.clone(),
-        rewind: args.rewind,
-        ..ReplicationOptions::default()
+/// Replicates what the configuration means now.
+async fn replicate(fleet: &mut Fleet, config: &Config, again: bool) {
+    let (databases, problems) = config.rescan(&fleet.paths());
+    for problem in problems.iter().filter(|_| again) {
+        output::note(format!("warning: {problem}"));
     }
+    fleet.replicate(databases.entries.into_iter().map(Wanted::from).collect(), again).await;
 }

@@ -1,37 +1,56 @@
 //! `walkeep replicate`: continuously, or once.
 
 mod daemon;
+mod descriptors;
+mod fleet;
 mod once;
+mod registry;
+mod wanted;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use walkeep::Error;
 use walkeep::core::Namespace;
+use walkeep_sqlite::replication::set_wal;
 
 pub(super) use self::once::capture_into;
+use self::wanted::Wanted;
 use crate::args::ReplicateArgs;
 use crate::failure::Usage;
+use crate::output;
 
 /// What `--unfenced` gives up.
 pub(super) const UNFENCED: &str = "warning: --unfenced: whether the store can tell two writers apart is not tried out. If it cannot, two \
                         writers of a namespace at once are both told that their commits are stored, and those of one \
                         are lost: see to it that there is only one";
 
-pub(super) async fn run(args: &ReplicateArgs, json: bool) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(args: ReplicateArgs, json: bool) -> anyhow::Result<ExitCode> {
+    if let Some(config) = args.config {
+        return daemon::run_all(config).await;
+    }
+    let (Some(database), Some(store)) = (args.database.clone(), args.store.clone()) else {
+        return Err(Usage("name the database and the store, or a configuration with --config".into()).into());
+    };
     let namespace = match &args.namespace {
         Some(namespace) => namespace.clone(),
-        None => default_namespace(&args.database)?,
+        None => default_namespace(&database)?,
     };
-    if !args.database.try_exists().unwrap_or(true) {
+    if !database.try_exists().unwrap_or(true) {
         // Before anything is created for it.
-        return Err(missing(&args.database).into());
+        return Err(missing(&database).into());
+    }
+    if args.unfenced {
+        output::note(UNFENCED);
     }
     if args.once {
-        once::run(args, &namespace, json).await?;
+        once::run(&args, &database, &store, &namespace, json).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    daemon::run(args, namespace, json).await
+    if args.continuous.set_wal {
+        set_wal(&database, args.busy_timeout)?;
+    }
+    daemon::run_one(Wanted::by_arguments(&args, database, store, namespace)).await
 }
 
 fn missing(database: &Path) -> Error {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use serde::Serialize;
+use walkeep::backends::StoreUrl;
 use walkeep::backends::os::OsDirectory;
 use walkeep::core::{Namespace, UnixMillis};
 use walkeep::{Error, Handles};
@@ -29,17 +30,22 @@ struct Document<'a> {
     requests: u64,
 }
 
-pub(super) async fn run(args: &ReplicateArgs, namespace: &Namespace, json: bool) -> anyhow::Result<()> {
-    if args.store.store.path().is_some_and(|path| !path.exists()) {
+pub(super) async fn run(
+    args: &ReplicateArgs,
+    database: &Path,
+    store: &StoreUrl,
+    namespace: &Namespace,
+    json: bool,
+) -> anyhow::Result<()> {
+    if store.path().is_some_and(|path| !path.exists()) {
         // A database that cannot be captured leaves no empty store behind.
-        drop(Source::open(&args.database, args.busy_timeout)?);
+        drop(Source::open(database, args.busy_timeout)?);
     }
-    let mut store = Store::create(&args.store.store)?;
+    let mut store = Store::create(store)?;
     if args.unfenced {
-        output::note(super::UNFENCED);
         store = store.unfenced();
     }
-    let captured = capture_into(&store, &args.database, namespace, args.busy_timeout).await?;
+    let captured = capture_into(&store, database, namespace, args.busy_timeout).await?;
     if !captured.clock_behind.is_zero() {
         output::note(format!(
             "warning: the clock is {:?} behind the newest commit of the store; this commit was given that one's time",
