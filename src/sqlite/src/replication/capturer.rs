@@ -142,7 +142,9 @@ impl Capturer {
         let live = self.live()?;
         let Some(now) = live.look()? else { return Ok(Some(0)) };
         let all = self.position.is_some_and(|seen| seen.salts == now.salts && seen.frame >= now.frames);
-        if self.pending.is_empty() && (all || now == live.mark().header) {
+        // What the mark sees is captured, unless it was taken just now. A round without frames has nothing to capture.
+        let empty = now.frames == 0 && now == live.mark().header;
+        if self.pending.is_empty() && (all || empty) {
             return Ok(None);
         }
         let seen = self.position.filter(|position| position.salts == now.salts).map_or(0, |seen| seen.frame);
