@@ -4,13 +4,14 @@
 //!
 //! 1. the log still has the frame at which the capture ended: on from there;
 //! 2. the log has begun anew once since, and the frames behind that place are still to be read: those first, then the new
-//!    round. Believed only if the database then is what they lead to, page by page;
+//!    round. Believed only if the database then is what they lead to, page by page, and if the last of them is known to have
+//!    been committed;
 //! 3. the database is compared with the last known state, page by page: what differs becomes one commit, marked as
 //!    discontinuous.
 //!
 //! Invariant: whatever the way, the state that is recorded for the last commit is that of the database at the mark.
 
-use walkeep::core::{CommitKind, Error, PageHashTable, PageNo, Result};
+use walkeep::core::{CommitKind, Error, PageHash, PageHashTable, PageNo, PageSize, Result};
 
 use super::capturer::{Capturer, record};
 use super::connection::failed;
@@ -18,6 +19,7 @@ use super::fall_back::{FallBack, Way};
 use super::increment::{Increment, Pages};
 use super::live_database::LiveDatabase;
 use super::state::SpoolFile;
+use crate::images::{ImageAt, Images};
 use crate::snapshot::Snapshot;
 use crate::wal_header::follows;
 use crate::wal_position::WalPosition;
@@ -113,14 +115,25 @@ impl Capturer {
         let (mut table, mut last) = (self.table.clone(), self.last);
         let begin = WalPosition::start(header.salts);
         let mut increment = Increment::new(begin);
+        let mut doubtful = Vec::new();
         for transaction in tail {
+            let rows = transaction.rows.iter().filter(|(page, ..)| transaction.size_after.contains(*page));
+            let changed = rows.filter(|(page, _, hash)| table.get(*page) != *hash);
+            doubtful = changed.map(|(page, _, hash)| (*page, *hash)).collect();
             record((&mut table, &mut last), &mut increment, transaction, self.time())?;
         }
         let bounds = Bounds { frames: Some(header.frames), bytes_max: u64::MAX };
         let (mut then, mut then_last) = (table.clone(), last);
         let mut rest = Increment::new(begin);
         for transaction in round.read(&begin, bounds).map_err(io)? {
+            let is_again = |row: &(PageNo, PageHash)| {
+                transaction.rows.iter().any(|(page, _, hash)| (*page, *hash) == *row)
+            };
+            doubtful.retain(|row| !is_again(row));
             record((&mut then, &mut then_last), &mut rest, transaction, self.time())?;
+        }
+        if count > 0 && !is_any_in_file(&live.images(), &table, live.page_size(), &doubtful) {
+            return Ok(None);
         }
         if table_of(&live.snapshot()?, &then)?.state() != then.state() {
             return Ok(None);
@@ -168,6 +181,22 @@ impl Capturer {
     fn fall_back(&self, way: Way, why: String) -> FallBack {
         FallBack { way, why, time: self.handles.clock.now() }
     }
+}
+
+/// Whether the last transaction of a round was committed, and is not one that its writer left there when it was killed
+/// before it could say so: such a one is never copied into the database file. Its `images` are those that no other
+/// transaction has written. That the states agree in the end is not enough: what came behind may have hidden it.
+fn is_any_in_file(
+    files: &Images,
+    table: &PageHashTable,
+    page_size: PageSize,
+    images: &[(PageNo, PageHash)],
+) -> bool {
+    let mut image = vec![0; page_size.bytes()];
+    images.iter().any(|(page, hash)| {
+        let at = ImageAt::Database(page.file_offset(page_size));
+        files.read(at, &mut image).is_ok() && table.seed().page(*page, &image) == *hash
+    })
 }
 
 /// The hashes of a snapshot's pages, with the seed of another table.
