@@ -31,17 +31,31 @@ impl App {
         Self::start_in_mode(database, &["churn"])
     }
 
+    /// Starts an application with the SQLite of Python, which is another build than ours.
+    #[must_use]
+    pub fn python(database: &Path) -> Self {
+        Self::start_command(python().arg(database))
+    }
+
+    /// Starts one with the SQLite of Python that makes transfers as fast as it can.
+    #[must_use]
+    pub fn python_transfers(database: &Path) -> Self {
+        Self::start_command(python().arg(database).arg("transfers"))
+    }
+
     fn start_in_mode(database: &Path, mode: &[&str]) -> Self {
         // Cargo builds the binaries of a package before its tests, one folder above them.
         let exe = std::env::current_exe().unwrap();
         let exe = exe.parent().and_then(Path::parent).unwrap().join("sqlite_app");
-        let mut child = Command::new(&exe)
-            .arg(database)
-            .args(mode)
+        Self::start_command(Command::new(&exe).arg(database).args(mode))
+    }
+
+    fn start_command(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("start {}: {error}", exe.display()));
+            .unwrap_or_else(|error| panic!("start {command:?}: {error}"));
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Self { child, stdin, stdout }
@@ -72,6 +86,22 @@ impl App {
         }
     }
 
+    /// Lets one that works on its own stand still between two transactions, until [`App::go_on`].
+    pub fn pause(&mut self) {
+        self.run("pause");
+    }
+
+    /// Lets it work again.
+    pub fn go_on(&mut self) {
+        self.run("go");
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Lets it close its database and end.
     pub fn close(mut self) {
         drop(self.stdin.take());
@@ -92,6 +122,12 @@ impl App {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+fn python() -> Command {
+    let mut command = Command::new("python3");
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/sqlite_app.py"));
+    command
 }
 
 impl Drop for App {

@@ -17,6 +17,7 @@ pub mod log_scene;
 pub mod memory_target;
 pub mod page_log;
 pub mod recorded;
+pub mod replication_scene;
 pub mod s3;
 pub mod scenario;
 pub mod sick;

@@ -6,7 +6,7 @@
 //! work at full speed until stdin ends, and then say how much they did.
 #![allow(clippy::unwrap_used, clippy::missing_docs_in_private_items, reason = "test code")]
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,15 +77,46 @@ fn text(value: ValueRef<'_>) -> String {
     }
 }
 
-/// A flag that is set when stdin ends.
-fn until_stdin_ends() -> Arc<AtomicBool> {
-    let over = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&over);
-    std::thread::spawn(move || {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        flag.store(true, Ordering::SeqCst);
-    });
-    over
+/// What stdin says to one that works on its own.
+#[derive(Default)]
+struct Orders {
+    over: AtomicBool,
+    paused: AtomicBool,
+    /// Whether it stands still because of that.
+    still: AtomicBool,
+}
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+impl Orders {
+    /// Listens until stdin ends. `pause` and `go` are answered once they are done.
+    fn listen() -> Arc<Self> {
+        let orders = Arc::new(Self::default());
+        let listening = Arc::clone(&orders);
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lock().lines() {
+                let pause = line.unwrap() == "pause";
+                listening.paused.store(pause, Ordering::SeqCst);
+                while listening.still.load(Ordering::SeqCst) != pause {
+                    std::thread::sleep(MOMENT);
+                }
+                say("ok");
+            }
+            listening.over.store(true, Ordering::SeqCst);
+            listening.paused.store(false, Ordering::SeqCst);
+        });
+        orders
+    }
+
+    /// Waits while there is a pause; whether to work then.
+    fn work(&self) -> bool {
+        while self.paused.load(Ordering::SeqCst) {
+            self.still.store(true, Ordering::SeqCst);
+            std::thread::sleep(MOMENT);
+        }
+        self.still.store(false, Ordering::SeqCst);
+        !self.over.load(Ordering::SeqCst)
+    }
 }
 
 /// One transfer between two accounts, in several statements: half of it would break the sum.
@@ -101,10 +132,10 @@ fn transfer(connection: &Connection, number: i64) -> rusqlite::Result<()> {
 }
 
 fn transfers(path: &Path) -> i64 {
-    let over = until_stdin_ends();
+    let orders = Orders::listen();
     let connection = open(path);
     let mut number = 0;
-    while !over.load(Ordering::SeqCst) {
+    while orders.work() {
         transfer(&connection, number).unwrap();
         number += 1;
     }
@@ -113,9 +144,9 @@ fn transfers(path: &Path) -> i64 {
 
 /// Opens, writes, sometimes checkpoints, closes: the `-shm` comes and goes.
 fn churn(path: &Path) -> i64 {
-    let over = until_stdin_ends();
+    let orders = Orders::listen();
     let mut number = 0;
-    while !over.load(Ordering::SeqCst) {
+    while orders.work() {
         let connection = open(path);
         for _ in 0..=number % 3 {
             transfer(&connection, number).unwrap();
