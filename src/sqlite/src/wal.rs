@@ -83,13 +83,20 @@ impl Wal {
         let mut offset = HEADER_LEN as u64;
         let mut sum = header.checksum;
         let mut uncommitted: Vec<(PageNo, u64)> = Vec::new();
-        let mut seen = 0;
+        let (mut seen, mut unsealed) = (0, false);
         loop {
             let len = read_at(&self.file, offset, &mut chunk)?;
             for frame in chunk.get(..len).unwrap_or_default().chunks_exact(frame_len) {
-                let Some(frame) = header.frame(sum, frame).filter(|_| seen < frames_max) else {
+                let live = frames_max < u64::MAX;
+                let read = if live {
+                    header.live_frame(sum, unsealed, frame)
+                } else {
+                    header.frame(sum, frame).map(|frame| (frame, false))
+                };
+                let Some((frame, is_unsealed)) = read.filter(|_| seen < frames_max) else {
                     return Ok(());
                 };
+                unsealed = is_unsealed;
                 sum = frame.checksum;
                 let WalFrame { page, size_after, .. } = frame;
                 uncommitted.push((page, offset + FRAME_HEADER_LEN as u64));

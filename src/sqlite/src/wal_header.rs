@@ -94,6 +94,26 @@ impl WalHeader {
         self.frame_of(self.salts, before, bytes)
     }
 
+    /// Reads a frame that live connections hold to be committed: also one that SQLite forgot to seal, and the one behind it,
+    /// whose sums go on from nobody knows where.
+    pub(crate) fn live_frame<'a>(
+        &self,
+        before: Checksum,
+        behind_unsealed: bool,
+        bytes: &'a [u8],
+    ) -> Option<(WalFrame<'a>, bool)> {
+        if let Some(frame) = self.frame(before, bytes) {
+            return Some((frame, false));
+        }
+        let (head, image) = bytes.split_at_checked(FRAME_HEADER_LEN)?;
+        let unsealed = is_unsealed(head);
+        let goes_on = behind_unsealed && head.get(8..16) == Some(&self.salts);
+        let page = PageNo::new(be32(head, 0)).filter(|_| unsealed || goes_on)?;
+        let size = be32(head, 4);
+        let size_after = (size != 0).then_some(PageCount(size));
+        Some((WalFrame { page, size_after, checksum: checksum_of(head), image }, unsealed))
+    }
+
     /// The same for a round with other salts: one whose frames still stand behind those of this one.
     pub(crate) fn frame_of<'a>(
         &self,
@@ -111,6 +131,13 @@ impl WalHeader {
         let size = be32(head, 4);
         Some(WalFrame { page, size_after: (size != 0).then_some(PageCount(size)), checksum: sum, image })
     }
+}
+
+/// Whether a frame has no salts and no sums: so SQLite writes those of a transaction whose frames it will write again, and
+/// fills them in at the commit. Versions before 3.45 forget some of them after a `ROLLBACK TO` in a transaction that is larger
+/// than the cache: such a commit is there for those who have the database open, and lost after a crash.
+pub(crate) fn is_unsealed(head: &[u8]) -> bool {
+    head.get(8..FRAME_HEADER_LEN) == Some(&[0; FRAME_HEADER_LEN - 8])
 }
 
 /// The sums that a frame's header says.

@@ -1,7 +1,8 @@
 //! The transactions of a write-ahead log behind a position, one by one.
 //!
 //! Invariant: a transaction is given only if every frame of it belongs to the round and continues the chain of
-//! checksums from the position.
+//! checksums from the position. Of what live connections hold to be committed, frames count as well that SQLite forgot to
+//! seal.
 
 use std::fs::File;
 use std::io;
@@ -23,6 +24,8 @@ pub(crate) struct WalTransaction {
     pub(crate) size_after: PageCount,
     /// The place behind it.
     pub(crate) end: WalPosition,
+    /// Whether its last frame has no sums.
+    pub(crate) unsealed: bool,
 }
 
 /// How far to read.
@@ -87,7 +90,7 @@ impl<'a> Round<'a> {
         let mut sum = if from.frame == 0 { self.header.checksum } else { from.checksum };
         let mut frame_no = from.frame;
         let (mut transactions, mut rows) = (Vec::new(), Vec::new());
-        let mut bytes = 0;
+        let (mut bytes, mut unsealed) = (0, from.frame > 0 && from.checksum == (0, 0));
         loop {
             let left = bounds.frames.map_or(u64::MAX, |frames| frames.saturating_sub(frame_no));
             let count = (CHUNK / frame_len as u64).max(1).min(left);
@@ -97,9 +100,12 @@ impl<'a> Round<'a> {
             let mut chunk = vec![0; usize::try_from(count).unwrap_or(1) * frame_len];
             let len = read_at(self.file, self.offset(frame_no), &mut chunk)?;
             for slot in chunk.get(..len).unwrap_or_default().chunks_exact(frame_len) {
-                let Some(frame) = self.header.frame_of(from.salts, sum, slot) else {
-                    return Ok(transactions);
+                let read = match bounds.frames {
+                    Some(_) => self.header.live_frame(sum, unsealed, slot),
+                    None => self.header.frame_of(from.salts, sum, slot).map(|frame| (frame, false)),
                 };
+                let Some((frame, is_unsealed)) = read else { return Ok(transactions) };
+                unsealed = is_unsealed;
                 sum = frame.checksum;
                 let offset = self.offset(frame_no) + FRAME_HEADER_LEN as u64;
                 rows.push((frame.page, offset, self.seed.page(frame.page, frame.image)));
@@ -108,7 +114,7 @@ impl<'a> Round<'a> {
                 let Some(size_after) = frame.size_after else { continue };
                 let end = WalPosition { salts: from.salts, frame: frame_no, checksum: sum };
                 let rows = last_images(std::mem::take(&mut rows));
-                transactions.push(WalTransaction { rows, size_after, end });
+                transactions.push(WalTransaction { rows, size_after, end, unsealed });
                 if bytes >= bounds.bytes_max {
                     return Ok(transactions);
                 }
@@ -199,6 +205,29 @@ mod tests {
         file.read_exact_at(&mut byte, at).unwrap();
         file.write_all_at(&[byte[0] ^ 4], at).unwrap();
         assert_eq!(read(&file, None, None, u64::MAX).len(), 3);
+    }
+
+    #[test]
+    fn frames_without_sums_count_only_where_live_connections_hold_them_to_be_committed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_open, file) = log(directory.path(), 0..6);
+        let all = read(&file, None, None, u64::MAX);
+        let frames = all.last().unwrap().end.frame;
+        // The last frame of a transaction, and the first of the next; what follows goes on from nowhere.
+        for frame in [all[2].end.frame - 1, all[2].end.frame] {
+            file.write_all_at(&[0; 16], 32 + frame * (24 + 4096) + 8).unwrap();
+        }
+        assert_eq!(read(&file, None, None, u64::MAX).len(), 2);
+        let live = read(&file, None, Some(frames), u64::MAX);
+        let places = |transactions: &[WalTransaction]| {
+            transactions.iter().map(|one| (one.end.frame, one.rows.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(places(&live), places(&all));
+        assert_eq!(live.last().unwrap().end, all.last().unwrap().end);
+        assert!(live[2].unsealed && !live[1].unsealed);
+        // Other salts are never taken for that.
+        file.write_all_at(&[1; 16], 32 + all[2].end.frame * (24 + 4096) + 8).unwrap();
+        assert_eq!(read(&file, None, Some(frames), u64::MAX).len(), 3);
     }
 
     #[test]

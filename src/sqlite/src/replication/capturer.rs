@@ -171,12 +171,20 @@ impl Capturer {
         }
         let io = failed("read the log of", live.path());
         let round = Round::open(live.log(), live.page_size(), self.head.hash_seed).map_err(io)?;
-        let round = round.filter(|round| round.salts() == from.salts).ok_or_else(|| damaged(live, &from))?;
+        let round = round.filter(|round| round.salts() == from.salts);
+        let round = round.ok_or_else(|| damaged(live, 0, "the header of no log, or of another one"))?;
         let bounds = Bounds { frames: Some(target.frames), bytes_max: self.options.seal_bytes };
         let transactions = round.read(&from, bounds).map_err(io)?;
-        let Some(end) = transactions.last().map(|last| last.end) else { return Err(damaged(live, &from)) };
-        if end.frame == target.frames && end.checksum != target.checksum {
-            return Err(damaged(live, &from));
+        let Some((mut end, unsealed)) = transactions.last().map(|last| (last.end, last.unsealed)) else {
+            return Err(damaged(live, from.frame, "a broken chain of checksums"));
+        };
+        let at_end = end.frame == target.frames;
+        if at_end && unsealed {
+            // From these the next frame goes on.
+            end.checksum = target.checksum;
+        }
+        if at_end && end.checksum != target.checksum {
+            return Err(damaged(live, end.frame, "another end of the chain of checksums"));
         }
         let mut increment = Increment::new(end);
         for transaction in transactions {
@@ -352,13 +360,13 @@ fn not_held() -> Error {
     Error::Unknown { what: "the database is not held; it is opened again".into() }
 }
 
-fn damaged(live: &LiveDatabase, from: &WalPosition) -> Error {
+fn damaged(live: &LiveDatabase, frame: u64, found: &str) -> Error {
     let object = beside(live.path(), "-wal");
-    let offset = LOG_HEADER + from.frame * (FRAME_HEADER + live.page_size().bytes_u64());
+    let offset = LOG_HEADER + frame * (FRAME_HEADER + live.page_size().bytes_u64());
     let expected = "committed frames that the open connections use";
-    let found = "a broken chain of checksums; the application may have more in memory than is on disk: make a copy of \
-                 the database with it or with sqlite3 (VACUUM INTO), and check it";
-    Error::corrupt(object.display(), offset, expected, found)
+    let remedy = "the application may have more in memory than is on disk: make a copy of the database with it or with \
+                  sqlite3 (VACUUM INTO), and check it";
+    Error::corrupt(object.display(), offset, expected, format!("{found}; {remedy}"))
 }
 
 fn lost_hold(live: &LiveDatabase) -> Error {
