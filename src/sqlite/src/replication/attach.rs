@@ -130,7 +130,8 @@ impl Capturer {
             let rows = transaction.rows.iter().filter(|(page, ..)| transaction.size_after.contains(*page));
             let changed = rows.filter(|(page, _, hash)| table.get(*page) != *hash);
             doubtful = changed.map(|(page, _, hash)| (*page, *hash)).collect();
-            record((&mut table, &mut last), &mut increment, transaction, self.time())?;
+            let time = self.time_behind(last);
+            record((&mut table, &mut last), &mut increment, transaction, time)?;
         }
         let bounds = Bounds { frames: Some(header.frames), bytes_max: u64::MAX };
         let (mut then, mut then_last) = (table.clone(), last);
@@ -140,7 +141,8 @@ impl Capturer {
                 transaction.rows.iter().any(|(page, _, hash)| (*page, *hash) == *row)
             };
             doubtful.retain(|row| !is_again(row));
-            record((&mut then, &mut then_last), &mut rest, transaction, self.time())?;
+            let time = self.time_behind(then_last);
+            record((&mut then, &mut then_last), &mut rest, transaction, time)?;
         }
         if count > 0 && !is_any_in_file(&live.images(), &table, live.page_size(), &doubtful) {
             return Ok(None);
