@@ -1,7 +1,7 @@
 //! The `walkeep` command, as a user runs it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -170,6 +170,18 @@ impl Walkeep {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         Ran::new(child.wait_with_output().unwrap(), args)
+    }
+
+    /// Starts the command in the background. What it says goes to a file.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn(&self, args: &[&str], says: &Path) -> Child {
+        let says = std::fs::File::options().create(true).append(true).open(says).unwrap();
+        let mut command = self.command(args);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(says).spawn().unwrap()
     }
 
     fn command(&self, args: &[&str]) -> Command {

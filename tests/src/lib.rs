@@ -4,6 +4,7 @@ pub mod app;
 pub mod capture_scene;
 pub mod careless;
 pub mod command;
+pub mod daemon;
 pub mod database;
 pub mod fake_server;
 pub mod flaky;

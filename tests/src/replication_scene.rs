@@ -18,7 +18,7 @@ use walkeep::storage::StorageOptions;
 use walkeep::{Bucket, DATABASE_BYTES_MAX, Fencing, Handles, LoggedCommit, Timeline, View};
 use walkeep_sqlite::replication::{
     DatabaseSpec, FallBack, Phase, Replication, ReplicationOptions, ReplicationStore, Replicator, Status,
-    Way, read_status, state_directory,
+    Way, state_directory,
 };
 
 use crate::app::App;
@@ -163,8 +163,9 @@ impl ReplicationScene {
     /// When it stays.
     pub async fn kill(&self, running: Running) {
         drop(running);
+        let lock = state_directory(&self.canonical()).join("lock");
         let begun = Instant::now();
-        while read_status(&state_directory(&self.canonical())).unwrap().is_some_and(|(_, runs)| runs) {
+        while std::fs::File::open(&lock).is_ok_and(|lock| lock.try_lock_shared().is_err()) {
             assert!(begun.elapsed() < SOON, "the replication goes on");
             tokio::time::sleep(PAUSE).await;
         }
@@ -227,6 +228,39 @@ impl ReplicationScene {
                     }
                 }
                 assert!(begun.elapsed() < SOON + SOON, "{from}: nothing is stored: {status:#?}");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// The same of a replication that runs elsewhere.
+    ///
+    /// # Panics
+    ///
+    /// When it is not so soon.
+    #[track_caller]
+    pub fn is_exact_in_store<'a>(
+        &'a self,
+        said: impl Fn() -> String + 'a,
+    ) -> impl Future<Output = FrameNo> + 'a {
+        let from = std::panic::Location::caller();
+        async move {
+            let expected = self.expected();
+            let (bucket, namespace) = (self.bucket(), self.namespace());
+            let begun = Instant::now();
+            loop {
+                // Before it has stored something there is nothing to be found.
+                let view = View::open(&bucket, &namespace, RestorePoint::Latest, DATABASE_BYTES_MAX).await;
+                if let Ok(frame_no) = view.map(|view| view.commit().frame_no) {
+                    let found = self.restored(RestorePoint::Frame(frame_no)).await;
+                    if found == expected {
+                        return frame_no;
+                    }
+                    if begun.elapsed() > SOON {
+                        assert_same(&found, &expected, &format!("{from}: {}", said()));
+                    }
+                }
+                assert!(begun.elapsed() < SOON + SOON, "{from}: nothing is stored: {}", said());
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -120,12 +120,25 @@ async fn case_03_the_last_connection_closes_while_down() {
     assert_eq!(scene.kinds().await, [CommitKind::Snapshot, CommitKind::Discontinuous]);
     scene.kill(running).await;
 
+    // An empty log is not known again: another one may have come and gone.
+    scene.app().close();
+    let running = scene.start().await;
+    scene.is_exact(&running).await;
+    scene.kill(running).await;
+    let mut app = scene.app();
+    app.run(&rows(1));
+    app.close();
+    let running = scene.start().await;
+    scene.is_exact(&running).await;
+    running.fell_back(Way::Difference, "log");
+    scene.kill(running).await;
+
     // And when nothing was written, nothing is stored, and nothing is told.
     scene.app().close();
     let running = scene.start().await;
     scene.is_exact(&running).await;
     assert_eq!(running.status().fall_back, None);
-    assert_eq!(scene.kinds().await.len(), 2);
+    assert_eq!(scene.kinds().await.len(), 3);
     running.stop().await;
 }
 
@@ -250,7 +263,7 @@ async fn case_10_stale_frames_past_the_end() {
     assert!(std::fs::metadata(scene.wal()).unwrap().len() > 20 * 1200, "the test needs an old tail");
     let running = scene.start().await;
     scene.is_exact(&running).await;
-    running.fell_back(Way::OldTail, "0 transactions");
+    assert_eq!(running.status().fall_back, None, "nothing was missed");
     scene.kill(running).await;
     app.run(UPDATE_ONE);
     let running = scene.start().await;

@@ -21,7 +21,7 @@ use super::live_database::LiveDatabase;
 use super::state::SpoolFile;
 use crate::images::{ImageAt, Images};
 use crate::snapshot::Snapshot;
-use crate::wal_header::follows;
+use crate::wal_header::{Salts, follows};
 use crate::wal_position::WalPosition;
 use crate::wal_transactions::{Bounds, Round, WalTransaction};
 
@@ -37,6 +37,9 @@ enum Continuation {
 
 /// Everything, in one reading: logs are bounded by checkpoints.
 const ALL: Bounds = Bounds { frames: None, bytes_max: u64::MAX };
+
+/// The salts of a log that nobody has written to.
+const NO_SALTS: Salts = [0; 8];
 
 impl Capturer {
     /// Takes hold of the database. If commits were missed, says how the capture goes on.
@@ -64,7 +67,8 @@ impl Capturer {
         let lost = match continuation {
             Continuation::Next => return Ok(None),
             Continuation::OldTail(transactions) => match self.adopt_old_tail(transactions)? {
-                Some(fall_back) => return Ok(Some(fall_back)),
+                // Without transactions there nothing was missed.
+                Some((count, fall_back)) => return Ok((count > 0).then_some(fall_back)),
                 None => {
                     "the log began anew, and what was left of it did not lead to the state of the database"
                         .into()
@@ -84,10 +88,16 @@ impl Capturer {
         if header.salts == position.salts {
             let held = match &round {
                 Some(round) => header.frames >= position.frame && round.holds(&position).map_err(io)?,
-                None => position.frame == 0 && header.frames == 0,
+                // A log that was made anew has no salts before its first frame: then it could be any.
+                None => position.frame == 0 && header.frames == 0 && header.salts != NO_SALTS,
             };
             if held {
                 return Ok(Continuation::Next);
+            }
+            if header.salts == NO_SALTS {
+                return lost(
+                    "the log is empty, and may have been removed and made anew since the capture ended",
+                );
             }
             return lost("the log ends before the place where the capture ended (a power loss?)");
         }
@@ -103,8 +113,8 @@ impl Capturer {
         Ok(Continuation::OldTail(round.read(&position, ALL).map_err(io)?))
     }
 
-    /// Takes transactions of the old round, if they and the new round lead to what the database is.
-    fn adopt_old_tail(&mut self, tail: Vec<WalTransaction>) -> Result<Option<FallBack>> {
+    /// Takes transactions of the old round, if they and the new round lead to what the database is; how many.
+    fn adopt_old_tail(&mut self, tail: Vec<WalTransaction>) -> Result<Option<(usize, FallBack)>> {
         let live = self.live()?;
         let header = live.mark().header;
         let io = failed("read the log of", live.path());
@@ -120,7 +130,8 @@ impl Capturer {
             let rows = transaction.rows.iter().filter(|(page, ..)| transaction.size_after.contains(*page));
             let changed = rows.filter(|(page, _, hash)| table.get(*page) != *hash);
             doubtful = changed.map(|(page, _, hash)| (*page, *hash)).collect();
-            record((&mut table, &mut last), &mut increment, transaction, self.time())?;
+            let time = self.time_behind(last);
+            record((&mut table, &mut last), &mut increment, transaction, time)?;
         }
         let bounds = Bounds { frames: Some(header.frames), bytes_max: u64::MAX };
         let (mut then, mut then_last) = (table.clone(), last);
@@ -130,7 +141,8 @@ impl Capturer {
                 transaction.rows.iter().any(|(page, _, hash)| (*page, *hash) == *row)
             };
             doubtful.retain(|row| !is_again(row));
-            record((&mut then, &mut then_last), &mut rest, transaction, self.time())?;
+            let time = self.time_behind(then_last);
+            record((&mut then, &mut then_last), &mut rest, transaction, time)?;
         }
         if count > 0 && !is_any_in_file(&live.images(), &table, live.page_size(), &doubtful) {
             return Ok(None);
@@ -153,7 +165,7 @@ impl Capturer {
             self.spool.push_back(file);
             self.update_table_file(&increment.pages());
         }
-        Ok(Some(self.fall_back(Way::OldTail, why)))
+        Ok(Some((count, self.fall_back(Way::OldTail, why))))
     }
 
     /// Makes what differs from the last known state one commit.

@@ -200,7 +200,12 @@ impl Capturer {
 
     /// The time of a commit that is recorded now: times do not fall.
     pub(super) fn time(&self) -> UnixMillis {
-        let floor = self.last.map_or(self.head.time_floor, |last| last.time.max(self.head.time_floor));
+        self.time_behind(self.last)
+    }
+
+    /// The same behind a commit that is not recorded yet.
+    pub(super) fn time_behind(&self, last: Option<Commit>) -> UnixMillis {
+        let floor = last.map_or(self.head.time_floor, |last| last.time.max(self.head.time_floor));
         self.handles.clock.now().max(floor)
     }
 

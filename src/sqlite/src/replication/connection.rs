@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::libc;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 use walkeep::core::{Error, Result};
@@ -66,6 +67,12 @@ pub(super) fn refused(path: &Path, error: rusqlite::Error) -> Error {
     let code = error.sqlite_error().map_or(0, |error| error.extended_code);
     let what = || format!("replicating {}", path.display());
     match code & 0xff {
+        ffi::SQLITE_CANTOPEN if are_files_exhausted() => Error::Exhausted {
+            what: format!(
+                "{} cannot be opened: too many open files; raise the limit (ulimit -n, LimitNOFILE=)",
+                path.display()
+            ),
+        },
         ffi::SQLITE_CANTOPEN | ffi::SQLITE_READONLY | ffi::SQLITE_PERM => Error::invalid(
             what(),
             format!(
@@ -80,6 +87,12 @@ pub(super) fn refused(path: &Path, error: rusqlite::Error) -> Error {
         ),
         _ => explain(path, error),
     }
+}
+
+/// Whether this process, or the machine, can open no more files: SQLite does not say so.
+fn are_files_exhausted() -> bool {
+    let opened = std::fs::File::open("/dev/null");
+    opened.is_err_and(|error| matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)))
 }
 
 /// Copies frames of the log into the database, as far as nobody needs them in the log. Nobody waits for it.

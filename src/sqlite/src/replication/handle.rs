@@ -63,8 +63,16 @@ impl Replication {
             sync_failed: Arc::default(),
         };
         let reporter = Reporter::new(sender, handles);
-        let task =
-            Task { path, request, watcher, reporter, commands: received, opened_before: false, held: None };
+        let task = Task {
+            path,
+            request,
+            watcher,
+            reporter,
+            commands: received,
+            opened_before: false,
+            damage_met: 0,
+            held: None,
+        };
         Self { commands, status, task: Some(tokio::spawn(task.run())) }
     }
 

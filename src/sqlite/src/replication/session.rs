@@ -353,8 +353,9 @@ impl<'a> Session<'a> {
     /// Hands over what is in the spool, as much as may wait at once.
     fn hand_over(&mut self) -> Result<()> {
         let handed = self.handed_over.len();
+        let handed_max = HANDED_OVER_MAX.min(self.request.store.queue_segments_max);
         let spool = self.capturer.iter().flat_map(|capturer| capturer.spool.iter().skip(handed));
-        let segments = spool.map(|file| file.segment.clone()).take(HANDED_OVER_MAX.saturating_sub(handed));
+        let segments = spool.map(|file| file.segment.clone()).take(handed_max.saturating_sub(handed));
         let segments = segments.collect::<Vec<_>>();
         segments.into_iter().try_for_each(|segment| self.hand_over_one(segment))
     }
@@ -500,6 +501,16 @@ impl<'a> Session<'a> {
     }
 
     async fn finish(&mut self, deadline: Instant) -> Result<()> {
+        let was_paused = self.paused;
+        self.store_all(deadline).await?;
+        if was_paused && !self.paused {
+            // There is room in the spool now for what was missed.
+            self.store_all(deadline).await?;
+        }
+        if self.paused { Ok(()) } else { self.with(Capturer::sync_position).await? }
+    }
+
+    async fn store_all(&mut self, deadline: Instant) -> Result<()> {
         if !self.paused && !self.capture().await? {
             let why = self.reporter.last_error().unwrap_or_default();
             return Err(Error::Exhausted { what: format!("the last commits could not be captured: {why}") });
@@ -510,6 +521,6 @@ impl<'a> Session<'a> {
                 Ok(None) | Err(_) => break,
             }
         }
-        if self.paused { Ok(()) } else { self.with(Capturer::sync_position).await? }
+        Ok(())
     }
 }

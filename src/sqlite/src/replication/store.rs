@@ -13,6 +13,8 @@ pub struct ReplicationStore {
     pub(super) bucket: Bucket,
     pub(super) storage: Arc<AsyncStorage<DynBackend>>,
     pub(super) name: String,
+    /// Segments of one namespace that its queue takes.
+    pub(super) queue_segments_max: usize,
 }
 
 impl ReplicationStore {
@@ -41,7 +43,8 @@ impl ReplicationStore {
             None => Ok(named.clone()),
             config => Ok(Bucket::new(Arc::clone(&shared), config)?.with_fencing(fencing)),
         };
+        let queue_segments_max = options.queue_segments_max;
         let storage = AsyncStorage::with_buckets(buckets, options, handles)?;
-        Ok(Self { bucket, storage: Arc::new(storage), name })
+        Ok(Self { bucket, storage: Arc::new(storage), name, queue_segments_max })
     }
 }

@@ -25,6 +25,9 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// Threads that work on local files at the same time, for all databases of the process.
 static WORKERS: Semaphore = Semaphore::const_new(16);
 
+/// How often damage is met before it is believed: an answer may have been cut short on its way.
+const DAMAGE_ATTEMPTS: u32 = 3;
+
 /// Runs work that blocks where it may.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -47,6 +50,8 @@ pub(super) struct Task {
     pub(super) reporter: Reporter,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) opened_before: bool,
+    /// How often damage was met.
+    pub(super) damage_met: u32,
     /// The database, while the namespace could not be opened.
     pub(super) held: Option<LiveDatabase>,
 }
@@ -94,10 +99,14 @@ impl Task {
     }
 
     /// Whether trying again cannot help.
-    fn is_final(&self, error: &Error) -> bool {
+    fn is_final(&mut self, error: &Error) -> bool {
         match error {
             Error::Fenced { .. } | Error::Invalid { .. } => true,
-            Error::NotFound { .. } | Error::Corrupt(_) => !self.opened_before,
+            Error::NotFound { .. } => !self.opened_before,
+            Error::Corrupt(_) => {
+                self.damage_met += 1;
+                !self.opened_before && self.damage_met >= DAMAGE_ATTEMPTS
+            }
             _ => false,
         }
     }
