@@ -26,10 +26,10 @@ Examples:
 Exit codes:
   0 done                      5 fenced: another writer has taken over
   1 another failure           6 store unavailable
-  2 usage, bad name or config 7 refused to overwrite
+  2 usage, name, config file  7 refused to overwrite
   3 restore point, namespace  8 outcome unknown
     or range unreachable
-  4 corruption found
+  4 corruption found          9 lag over --max-lag
 
 STORE is a path, file:///path, or in an object store s3://BUCKET/PREFIX, gs://… or az://…; `walkeep ls --help`
 lists their settings. WALKEEP_STORE and WALKEEP_NAMESPACE stand in for STORE and -n.";

@@ -11,6 +11,7 @@
 //! | 6 | the store is unavailable |
 //! | 7 | refused to overwrite |
 //! | 8 | the outcome is unknown |
+//! | 9 | the lag is over `--max-lag` |
 
 use std::fmt;
 use std::process::ExitCode;

@@ -6,6 +6,8 @@
 mod args;
 mod commands;
 mod config;
+#[cfg(test)]
+mod documents;
 mod failure;
 mod output;
 mod progress;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use walkeep_sqlite::replication::ReplicationOptions;
 
 /// How a database is replicated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,15 +25,30 @@ pub(crate) struct ReplicationSettings {
     pub(crate) poll_interval: Duration,
 }
 
+impl From<&ReplicationSettings> for ReplicationOptions {
+    fn from(settings: &ReplicationSettings) -> Self {
+        Self {
+            sync_interval: settings.sync_interval,
+            checkpoint_bytes: settings.checkpoint_bytes,
+            seal_bytes: settings.seal_bytes,
+            spool_bytes_max: settings.spool_bytes_max,
+            busy_timeout: settings.busy_timeout,
+            poll_interval: settings.poll_interval,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for ReplicationSettings {
     fn default() -> Self {
+        let options = ReplicationOptions::default();
         Self {
-            sync_interval: Duration::from_secs(1),
-            checkpoint_bytes: 4 << 20,
-            seal_bytes: 64 << 20,
-            spool_bytes_max: 1 << 30,
-            busy_timeout: Duration::from_secs(5),
-            poll_interval: Duration::from_secs(10),
+            sync_interval: options.sync_interval,
+            checkpoint_bytes: options.checkpoint_bytes,
+            seal_bytes: options.seal_bytes,
+            spool_bytes_max: options.spool_bytes_max,
+            busy_timeout: options.busy_timeout,
+            poll_interval: options.poll_interval,
         }
     }
 }
