@@ -219,8 +219,7 @@ impl View {
             return Err(Error::invalid(what, "views of different logs or page sizes cannot be compared"));
         }
         let (ours, theirs) = (self.page_hashes()?, other.page_hashes()?);
-        let pages = (1..=ours.size().max(theirs.size()).get()).filter_map(PageNo::new);
-        Ok(pages.filter(|page| ours.get(*page) != theirs.get(*page)).collect())
+        Ok(ours.changed_since(&theirs).collect())
     }
 
     /// The image of a page: one request, unless its block is in memory already. Zeros for a page never written.
