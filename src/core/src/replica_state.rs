@@ -8,6 +8,7 @@
 use zerocopy::little_endian::{U16, U32, U64, U128};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::epoch::Epoch;
 use crate::error::{Error, Result};
 use crate::frame_no::FrameNo;
 use crate::ids::LogId;
@@ -32,6 +33,8 @@ pub struct ReplicaVersion {
     pub hash_seed: HashSeed,
     /// The size of a page.
     pub page_size: PageSize,
+    /// The epoch that the commit's frame belongs to.
+    pub epoch: Epoch,
     /// The commit that the database is after.
     pub frame_no: FrameNo,
     /// The time of that commit.
@@ -63,7 +66,8 @@ struct RawVersion {
     state: U64,
     page_size: U32,
     size: U32,
-    reserved: [u8; 16],
+    epoch: U32,
+    reserved: [u8; 12],
 }
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -162,7 +166,8 @@ impl RawVersion {
             state: U64::new(version.state.0),
             page_size: U32::new(version.page_size.bytes_u32()),
             size: U32::new(version.size.get()),
-            reserved: [0; 16],
+            epoch: U32::new(version.epoch.get()),
+            reserved: [0; 12],
         }
     }
 
@@ -171,6 +176,7 @@ impl RawVersion {
             log_id: LogId(self.log_id.get()),
             hash_seed: HashSeed(self.hash_seed.get()),
             page_size: PageSize::new(self.page_size.get()).ok()?,
+            epoch: Epoch(self.epoch.get()),
             frame_no: FrameNo::new(self.frame_no.get())?,
             time: UnixMillis(self.time.get()),
             size: PageCount(self.size.get()),
@@ -188,6 +194,7 @@ mod tests {
             log_id: LogId(7 << 100),
             hash_seed: HashSeed(8),
             page_size: PageSize::DEFAULT,
+            epoch: Epoch(5),
             frame_no: FrameNo::new(frame).unwrap(),
             time: UnixMillis(frame * 1000),
             size: PageCount(3),
@@ -216,7 +223,7 @@ mod tests {
         let half = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         assert_eq!(u128::from_le_bytes(bytes[144..160].try_into().unwrap()), 7 << 100);
         assert_eq!([word(160), word(168), word(176), word(184)], [8, 12, 12_000, 12 << 40]);
-        assert_eq!([half(192), half(196)], [4096, 3]);
+        assert_eq!([half(192), half(196), half(200), half(204)], [4096, 3, 5, 0]);
         assert_eq!([word(240), word(248)], [11, 11_000]);
         assert_eq!(half(316), crc32fast::hash(&bytes[..316]));
     }

@@ -101,7 +101,7 @@ async fn follow(mut replica: Replica, report: &Report<'_>) -> anyhow::Result<()>
                     _ => tokio::time::sleep(args.poll).await,
                 }
             }
-            Err(error) if !args.until_caught_up && may_pass(&error) => {
+            Err(error) if !args.until_caught_up && may_pass(&error, looked) => {
                 let pause = failures.next(&error, args.poll);
                 tokio::time::sleep(pause).await;
             }
@@ -110,10 +110,12 @@ async fn follow(mut replica: Replica, report: &Report<'_>) -> anyhow::Result<()>
     }
 }
 
-/// Whether it is worth to look again: the store is away, or a writer is about to say what counts.
-fn may_pass(error: &Error) -> bool {
+/// Whether it is worth to look again: the store is away, or a writer is about to say what counts. A namespace that was
+/// there and is gone may be on a disk that is not mounted.
+fn may_pass(error: &Error, looked: bool) -> bool {
     match error {
         Error::Unavailable { .. } => true,
+        Error::NotFound { .. } => looked,
         Error::Unreachable(unreachable) => unreachable.missing.is_none(),
         _ => false,
     }

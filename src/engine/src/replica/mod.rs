@@ -27,7 +27,7 @@ use std::sync::Arc;
 use walkeep_core::files::FileStamp;
 use walkeep_core::{
     DatabaseShape, Directory, Error, FrameNo, Manifest, Namespace, PageHash, PageHashTable, Random,
-    ReplicaState, ReplicaVersion, RestorePoint, Result,
+    ReplicaState, ReplicaVersion, RestorePoint, Result, SegmentKey,
 };
 
 pub use journal_mode::JournalMode;
@@ -177,10 +177,9 @@ impl Replica {
         let same_log = manifest.log_id() == version.log_id;
         self.manifest = Some(manifest);
         // The time tells a log that was made anew, whose manifests may have the same numbers.
-        Ok(same_log
-            && segment.is_some_and(|segment| {
-                segment.key.end() == version.frame_no && segment.key.time() == version.time
-            }))
+        let ours = (version.epoch, version.frame_no, version.time);
+        let is_ours = |key: &SegmentKey| (key.epoch(), key.end(), key.time()) == ours;
+        Ok(same_log && segment.is_some_and(|segment| is_ours(&segment.key)))
     }
 
     /// Opens the newest view and puts it in place, if it is another state than the file's.
@@ -369,7 +368,9 @@ struct Made {
 }
 
 fn version_of(view: &View, table: &PageHashTable) -> ReplicaVersion {
+    let owner = view.manifest().owner(view.commit().frame_no);
     ReplicaVersion {
+        epoch: owner.unwrap_or(view.manifest().last()).epoch,
         log_id: view.manifest().log_id(),
         hash_seed: view.manifest().hash_seed(),
         page_size: view.page_size(),
