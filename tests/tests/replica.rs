@@ -88,6 +88,9 @@ async fn a_replica_is_a_restore_of_the_newest_commit_after_each_step() {
                 change(&mut history, &random);
             }
             history.store().await;
+            if random.below(4) == 0 {
+                compact(&mut history, &random, round + 1).await;
+            }
             if random.below(6) == 0 {
                 history.reopen(small()).await.unwrap();
             }
@@ -110,6 +113,57 @@ async fn a_replica_is_a_restore_of_the_newest_commit_after_each_step() {
         }
         assert!(updates > 20, "{updates}");
     }
+}
+
+/// Compacts some neighbouring segments, which end or begin wherever the replica may be; their inputs may go.
+async fn compact(history: &mut History<Memory>, random: &SeededRandom, level: u8) {
+    let mut keys = history.stored.clone();
+    keys.sort_by_key(|key| key.end());
+    let first = usize::try_from(random.below(keys.len() as u64)).unwrap();
+    let last = (first + usize::try_from(random.below(4)).unwrap()).min(keys.len() - 1);
+    let (start, end) = (keys[first].start().min(keys[last].start()), keys[last].end());
+    // A segment is compacted within its epoch.
+    if keys[first..=last].iter().any(|key| key.epoch() != keys[last].epoch()) {
+        return;
+    }
+    let Some(sealed) = history.compacted(start, end, level) else { return };
+    history.put(&sealed).await;
+    if random.below(2) == 0 {
+        for key in history.stored.clone() {
+            if key.level() < level && key.start() >= start && key.end() <= end {
+                history.delete(key).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_update_fetches_goes_with_what_was_stored_since_and_not_with_the_log() {
+    let mut costs = Vec::new();
+    for length in [3, 300] {
+        let metered = Arc::new(Metered::new(Memory::new()));
+        let mut history = History::open(Arc::clone(&metered), small(), 1).await;
+        for number in 0..length {
+            history.fill(1 + number % 40, u8::try_from(number % 200).unwrap() + 1);
+            history.commit(40, u64::from(number));
+            history.store().await;
+        }
+        let directory = SimDirectory::new();
+        let mut replica = open(&history.bucket, &directory, false).await.unwrap();
+        applied(replica.step().await.unwrap());
+        for value in [201, 202] {
+            history.fill(1, value);
+            history.commit(40, 1000);
+            history.store().await;
+        }
+        let before = metered.requests();
+        assert_eq!(applied(replica.step().await.unwrap()).how, How::Updated);
+        assert_same(&file(&directory), &history.commits.last().unwrap().file, "after the update");
+        let after = metered.requests();
+        costs.push((after.total() - before.total(), after.bytes_read - before.bytes_read));
+    }
+    assert_eq!(costs[0], costs[1]);
+    assert!(costs[0].0 <= 10, "{costs:?}");
 }
 
 #[tokio::test]

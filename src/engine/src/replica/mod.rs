@@ -15,6 +15,7 @@
 //!
 //! Not here: when to look again, and what to do about a store that is away.
 
+mod behind;
 mod journal_mode;
 mod next_file;
 mod options;
@@ -39,6 +40,7 @@ use crate::manifests;
 use crate::restore::RestorePlan;
 use crate::timeline::no_namespace;
 use crate::view::View;
+use behind::behind;
 use next_file::NextFile;
 
 /// How often a version is begun anew when objects vanish under it.
@@ -130,7 +132,8 @@ impl Replica {
     /// Looks for a newer commit, and puts it in place.
     ///
     /// While there is none, this costs a listing of a few manifests and one of a few segments, and a look at the file's
-    /// metadata. Otherwise all of the file is copied, or made to share its blocks where the file system can, and read.
+    /// metadata. Otherwise what is fetched goes with what was stored since the commit that the file has; and all of the
+    /// file is copied, or made to share its blocks where the file system can, and read.
     ///
     /// # Errors
     ///
@@ -156,7 +159,9 @@ impl Replica {
                     tracing::debug!(object = what, "an object is gone; beginning anew");
                     attempt += 1;
                 }
-                done => return done,
+                Ok(None) => {}
+                Ok(Some(step)) => return Ok(step),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -182,35 +187,37 @@ impl Replica {
         Ok(same_log && segment.is_some_and(|segment| is_ours(&segment.key)))
     }
 
-    /// Opens the newest view and puts it in place, if it is another state than the file's.
-    async fn advance(&mut self) -> Result<Step> {
-        let max = self.options.database_bytes_max;
-        let view = View::open(&self.bucket, &self.namespace, RestorePoint::Latest, max).await?;
+    /// Opens the newest view and puts it in place, if it is another state than the file's. `None` when the file turned
+    /// out not to be what it was.
+    async fn advance(&mut self) -> Result<Option<Step>> {
+        let view = self.newest_view().await?;
         let table = Arc::new(view.page_hashes()?);
         let version = version_of(&view, &table);
         let (how, base) = match self.current.clone() {
             Err(why) => (How::Seeded(why), None),
             Ok(current) if current.version.log_id != version.log_id => (How::Seeded(Seeding::OtherLog), None),
             Ok(Current { version: replica, .. }) if version.frame_no < replica.frame_no => {
-                return Ok(Step::StoreBehind { replica, newest: *view.commit() });
+                return Ok(Some(Step::StoreBehind { replica, newest: *view.commit() }));
             }
-            Ok(current) if current.version == version => return Ok(Step::UpToDate(version)),
+            Ok(current) if current.version == version => return Ok(Some(Step::UpToDate(version))),
             Ok(current) if current.version.page_size != version.page_size => {
                 (How::Seeded(Seeding::OtherPageSize), None)
             }
             Ok(current) => (How::Updated, Some(current)),
         };
         self.refuse_leftovers()?;
-        let (mut how, mut made) = (how, self.make(&view, &table, &version, base.as_ref()).await?);
-        if base.is_some() && made.wrong.is_some() {
-            // What the next version was built upon is not what it was.
-            self.current = Err(Seeding::Changed);
-            how = How::Seeded(Seeding::Changed);
-            made = self.make(&view, &table, &version, None).await?;
-        }
-        if let Some(page) = made.wrong {
-            let expected = format!("page {page} as it was written");
-            return Err(Error::corrupt(format!("the next version of {}", self.name), 0, expected, "another"));
+        let made = self.make(&view, &table, &version, base.as_ref()).await?;
+        match made.wrong {
+            None => {}
+            Some(_) if base.is_some() => {
+                self.current = Err(Seeding::Changed);
+                return Ok(None);
+            }
+            Some(page) => {
+                let (file, expected) = (format!("the next version of {}", self.name), "what was written");
+                let offset = page.file_offset(version.page_size);
+                return Err(Error::corrupt(file, offset, expected, "something else"));
+            }
         }
         let before = self.version().copied();
         self.put_in_place(made.file, version, table)?;
@@ -222,7 +229,18 @@ impl Replica {
             pages_written: made.pages_written,
             verified: made.verified,
         };
-        Ok(Step::Applied(Box::new(applied)))
+        Ok(Some(Step::Applied(Box::new(applied))))
+    }
+
+    /// The newest view: from the segments behind the file's commit, where those are enough.
+    async fn newest_view(&self) -> Result<View> {
+        let max = self.options.database_bytes_max;
+        if let Ok(Current { version, table, .. }) = &self.current
+            && let Some(view) = behind(&self.bucket, &self.namespace, version, table, max).await?
+        {
+            return Ok(view);
+        }
+        View::open(&self.bucket, &self.namespace, RestorePoint::Latest, max).await
     }
 
     /// Makes the file of a view beside the replica, from a version of it or from nothing, and reads all of it.
