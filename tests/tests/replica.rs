@@ -29,10 +29,11 @@ async fn history(seed: u64) -> History<Memory> {
 }
 
 /// A replica of `shop` in the file `r.db`.
-async fn open<D: Directory + 'static>(bucket: &Bucket, directory: &D, force: bool) -> walkeep::Result<Replica>
-where
-    D: Clone,
-{
+async fn open<D: Directory + Clone + 'static>(
+    bucket: &Bucket,
+    directory: &D,
+    force: bool,
+) -> walkeep::Result<Replica> {
     open_as(bucket, directory, ReplicaOptions { force, ..ReplicaOptions::default() }).await
 }
 

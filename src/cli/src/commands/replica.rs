@@ -236,3 +236,42 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_begin_anew() {
+        let away = Error::Unavailable { what: "x".into(), source: None };
+        let mut failures = Failures::default();
+        let mut pauses = |poll: u64| {
+            let pauses = (0..9).map(|_| failures.next(&away, Duration::from_secs(poll)).as_secs());
+            let pauses = pauses.collect::<Vec<_>>();
+            failures.over();
+            pauses
+        };
+        assert_eq!(pauses(1), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(pauses(1)[..3], [1, 2, 4]);
+        assert_eq!(pauses(300), [300; 9], "never more often than without failures");
+    }
+
+    #[test]
+    fn only_what_may_pass_is_waited_for() {
+        let unreachable = |missing| {
+            Error::Unreachable(Box::new(walkeep::core::Unreachable { missing, ..Default::default() }))
+        };
+        let first = walkeep::core::FrameNo::FIRST;
+        for (error, looked, passes) in [
+            (Error::Unavailable { what: "x".into(), source: None }, false, true),
+            (unreachable(None), false, true),
+            (unreachable(Some(first..=first)), true, false),
+            (Error::not_found("namespace x"), false, false),
+            (Error::not_found("namespace x"), true, true),
+            (Error::corrupt("x", 0, "a", "b"), true, false),
+            (Error::AlreadyExists { what: "x".into() }, true, false),
+        ] {
+            assert_eq!(may_pass(&error, looked), passes, "{error}");
+        }
+    }
+}

@@ -6,36 +6,36 @@
 
 use std::sync::Arc;
 
-use walkeep_core::{Error, Namespace, PageHashTable, ReplicaVersion, Result};
+use walkeep_core::{Error, Namespace, PageHashTable, ReplicaVersion, RestorePoint, Result};
 
 use crate::bucket::Bucket;
 use crate::manifests;
 use crate::timeline::Timeline;
 use crate::view::View;
 
-/// The newest view over this version, if what stands behind it tells.
+/// The newest view: over what is known of the file, where what stands behind that is enough.
 ///
 /// # Errors
 ///
-/// `Unavailable`, `Exhausted`.
-pub(super) async fn behind(
+/// As [`View::open`].
+pub(super) async fn newest_view(
     bucket: &Bucket,
     namespace: &Namespace,
-    version: &ReplicaVersion,
-    table: &Arc<PageHashTable>,
+    known: Option<(&ReplicaVersion, &Arc<PageHashTable>)>,
     database_bytes_max: u64,
-) -> Result<Option<View>> {
-    match try_behind(bucket, namespace, version, table, database_bytes_max).await {
-        Err(error @ (Error::Unavailable { .. } | Error::Exhausted { .. })) => Err(error),
-        Err(error) => {
-            tracing::debug!(%error, "the newest commit cannot be told from the last one: reading the whole log");
-            Ok(None)
+) -> Result<View> {
+    if let Some((version, table)) = known {
+        match behind(bucket, namespace, version, table, database_bytes_max).await {
+            Ok(Some(view)) => return Ok(view),
+            Ok(None) => {}
+            Err(error @ (Error::Unavailable { .. } | Error::Exhausted { .. })) => return Err(error),
+            Err(error) => tracing::debug!(%error, "the last commit does not lead to the newest one"),
         }
-        found => found,
     }
+    View::open(bucket, namespace, RestorePoint::Latest, database_bytes_max).await
 }
 
-async fn try_behind(
+async fn behind(
     bucket: &Bucket,
     namespace: &Namespace,
     version: &ReplicaVersion,

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use walkeep_core::files::FileStamp;
 use walkeep_core::{
     DatabaseShape, Directory, Error, FrameNo, Manifest, Namespace, PageHash, PageHashTable, Random,
-    ReplicaState, ReplicaVersion, RestorePoint, Result, SegmentKey,
+    ReplicaState, ReplicaVersion, Result, SegmentKey,
 };
 
 pub use journal_mode::JournalMode;
@@ -40,7 +40,7 @@ use crate::manifests;
 use crate::restore::RestorePlan;
 use crate::timeline::no_namespace;
 use crate::view::View;
-use behind::behind;
+use behind::newest_view;
 use next_file::NextFile;
 
 /// How often a version is begun anew when objects vanish under it.
@@ -190,7 +190,9 @@ impl Replica {
     /// Opens the newest view and puts it in place, if it is another state than the file's. `None` when the file turned
     /// out not to be what it was.
     async fn advance(&mut self) -> Result<Option<Step>> {
-        let view = self.newest_view().await?;
+        let known = self.current.as_ref().ok().map(|current| (&current.version, &current.table));
+        let max = self.options.database_bytes_max;
+        let view = newest_view(&self.bucket, &self.namespace, known, max).await?;
         let table = Arc::new(view.page_hashes()?);
         let version = version_of(&view, &table);
         let (how, base) = match self.current.clone() {
@@ -230,17 +232,6 @@ impl Replica {
             verified: made.verified,
         };
         Ok(Some(Step::Applied(Box::new(applied))))
-    }
-
-    /// The newest view: from the segments behind the file's commit, where those are enough.
-    async fn newest_view(&self) -> Result<View> {
-        let max = self.options.database_bytes_max;
-        if let Ok(Current { version, table, .. }) = &self.current
-            && let Some(view) = behind(&self.bucket, &self.namespace, version, table, max).await?
-        {
-            return Ok(view);
-        }
-        View::open(&self.bucket, &self.namespace, RestorePoint::Latest, max).await
     }
 
     /// Makes the file of a view beside the replica, from a version of it or from nothing, and reads all of it.
