@@ -152,9 +152,11 @@ async fn what_an_update_fetches_goes_with_what_was_stored_since_and_not_with_the
         let directory = SimDirectory::new();
         let mut replica = open(&history.bucket, &directory, false).await.unwrap();
         applied(replica.step().await.unwrap());
-        for value in [201, 202] {
+        // Pages that are cut off come back as zeros, or as what is written then.
+        for (value, size) in [(201, 20), (202, 30), (203, 40)] {
             history.fill(1, value);
-            history.commit(40, 1000);
+            history.fill(size, value);
+            history.commit(size, 1000);
             history.store().await;
         }
         let before = metered.requests();
@@ -164,6 +166,7 @@ async fn what_an_update_fetches_goes_with_what_was_stored_since_and_not_with_the
         costs.push((after.total() - before.total(), after.bytes_read - before.bytes_read));
     }
     assert_eq!(costs[0], costs[1]);
+    // A look, and then: the manifest's name, the manifest, names of segments, its name again, and three segments.
     assert!(costs[0].0 <= 10, "{costs:?}");
 }
 
@@ -543,6 +546,56 @@ async fn after_a_crash_the_file_is_one_whole_version_and_the_next_run_goes_on_fr
         }
     }
     assert!(seen.iter().all(|seen| *seen > 10), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_taken_over_is_the_old_or_the_new_one_and_the_new_one_never_meets_an_old_log() {
+    let (history, _) = scene().await;
+    let prepare = || {
+        let directory = SimDirectory::new();
+        for (name, content) in [("r.db", &b"old"[..]), ("r.db-wal", b"old log"), ("r.db-shm", b"old index")] {
+            directory.put(name, content);
+        }
+        directory
+    };
+    let take_over =
+        async |directory: &SimDirectory| open(&history.bucket, directory, true).await?.step().await;
+    let directory = prepare();
+    directory.crash_at(u64::MAX);
+    applied(take_over(&directory).await.unwrap());
+    let mut seen = [0; 2];
+    for crash_at in 1..=directory.operations() {
+        let directory = prepare();
+        directory.crash_at(crash_at);
+        let _ = take_over(&directory).await;
+        for seed in 0..SEEDS {
+            let files = directory.after_crash(seed).files();
+            let is_new = files["r.db"] == history.commits[1].file;
+            assert!(is_new || files["r.db"] == b"old", "crash at {crash_at}, seed {seed}");
+            assert!(!is_new || !files.contains_key("r.db-wal"), "crash at {crash_at}, seed {seed}");
+            seen[usize::from(is_new)] += 1;
+        }
+    }
+    assert!(seen.iter().all(|seen| *seen > 5), "{seen:?}");
+}
+
+#[tokio::test]
+async fn two_that_keep_one_file_undo_each_others_work_and_mix_nothing() {
+    let mut history = history(6).await;
+    let random = SeededRandom::new(6);
+    change(&mut history, &random);
+    history.store().await;
+    let directory = SimDirectory::new();
+    let mut one = open(&history.bucket, &directory, false).await.unwrap();
+    one.step().await.unwrap();
+    let mut two = open(&history.bucket, &directory, false).await.unwrap();
+    for round in 0..30 {
+        change(&mut history, &random);
+        history.store().await;
+        let stepping = if random.below(2) == 0 { &mut one } else { &mut two };
+        stepping.step().await.unwrap();
+        assert_same(&file(&directory), &history.commits.last().unwrap().file, &format!("round {round}"));
+    }
 }
 
 #[tokio::test]

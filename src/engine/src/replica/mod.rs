@@ -169,13 +169,13 @@ impl Replica {
     /// Whether the newest segment that counts ends with this very commit: two listings of a few names.
     async fn is_newest(&mut self, version: &ReplicaVersion) -> Result<bool> {
         let newest = manifests::newest_version(&self.bucket, &self.namespace).await?;
-        let known = self.manifest.as_ref().filter(|manifest| newest == Some(manifest.version()));
-        let manifest = match known {
-            Some(known) => known.clone(),
-            None => {
-                let read = manifests::newest(&self.bucket, &self.namespace).await?;
-                read.ok_or_else(|| no_namespace(&self.namespace))?
-            }
+        let newest = newest.ok_or_else(|| no_namespace(&self.namespace))?;
+        let manifest = match self.manifest.take() {
+            Some(known) if known.version() == newest => known,
+            _ => match self.bucket.libsql() {
+                Some(libsql) => libsql.manifest(&self.namespace)?,
+                None => manifests::read(&self.bucket, &self.namespace, newest).await?,
+            },
         };
         let search = Search { bucket: &self.bucket, namespace: &self.namespace, manifest: &manifest };
         let segment = search.newest_until(FrameNo::MAX).await?;
