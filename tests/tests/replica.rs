@@ -5,12 +5,13 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::TryStreamExt;
 use walkeep::Bucket;
 use walkeep::backends::Memory;
 use walkeep::backends::metered::Metered;
 use walkeep::backends::os::OsDirectory;
 use walkeep::core::files::{Entry, FileStamp, Metadata};
-use walkeep::core::{Backend, Body, ByteRange, Directory, Error, File, PageSize};
+use walkeep::core::{Backend, Body, ByteRange, Directory, Error, File, ObjectPath, PageSize};
 use walkeep::replica::{Applied, How, JournalMode, Replica, ReplicaOptions, Seeding, Step};
 use walkeep_tests::database::assert_same;
 use walkeep_tests::handles::SeededRandom;
@@ -291,7 +292,7 @@ async fn a_file_that_is_touched_while_the_replica_is_kept_is_made_anew_though_no
 #[tokio::test]
 async fn a_touched_file_is_never_built_upon_whatever_its_times_say() {
     let (history, directory) = scene().await;
-    let blind = BlindDirectory(directory.clone());
+    let blind = BlindDirectory(directory.clone(), None);
     let mut replica = open(&history.bucket, &blind, false).await.unwrap();
     directory.open(Path::new("r.db")).unwrap().write_all_at(512 * 3 + 5, &[1]).unwrap();
     let made = applied(replica.step().await.unwrap());
@@ -383,6 +384,21 @@ async fn a_program_that_writes_to_the_replica_stops_it_before_its_log_meets_anot
 }
 
 #[tokio::test]
+async fn a_log_that_appears_while_the_next_version_is_made_meets_none() {
+    let (history, directory) = scene().await;
+    let meddled = BlindDirectory(directory.clone(), Some("r.db-journal"));
+    let mut replica = open(&history.bucket, &meddled, false).await.unwrap();
+    let refused = replica.step().await.unwrap_err();
+    assert!(matches!(refused, Error::AlreadyExists { .. }), "{refused}");
+    assert_same(&file(&directory), &history.commits[0].file, "not replaced");
+    assert_eq!(directory.files().keys().collect::<Vec<_>>(), ["r.db", "r.db-journal", "r.db.walkeep"]);
+    drop(replica);
+    directory.remove_file(Path::new("r.db-journal")).unwrap();
+    let mut replica = open(&history.bucket, &directory, false).await.unwrap();
+    assert_eq!(applied(replica.step().await.unwrap()).how, How::Updated);
+}
+
+#[tokio::test]
 async fn another_log_and_another_page_size_are_begun_anew() {
     let (mut history, directory) = scene().await;
     let mut replica = open(&history.bucket, &directory, false).await.unwrap();
@@ -404,26 +420,30 @@ async fn another_log_and_another_page_size_are_begun_anew() {
     assert_same(&file(&directory), &anew.commits[0].file, "another log");
 }
 
-/// The manifests of a log that was made anew may have the numbers of those before.
+/// The manifests of a log that was made anew may have the numbers of those before, and its segments the same ends.
 #[tokio::test]
-async fn a_namespace_that_is_deleted_and_made_again_is_noticed_though_it_has_fewer_frames() {
-    let (history, directory) = scene().await;
-    let mut replica = open(&history.bucket, &directory, false).await.unwrap();
-    applied(replica.step().await.unwrap());
-    assert!(matches!(replica.step().await.unwrap(), Step::UpToDate(_)));
-    let backend = Arc::clone(&history.backend);
-    let everything = walkeep::core::ObjectPath::new("namespaces").unwrap();
-    use futures::TryStreamExt;
-    let objects: Vec<_> = backend.list(None, &everything, None, usize::MAX).try_collect().await.unwrap();
-    let paths = objects.into_iter().map(|object| object.path).collect::<Vec<_>>();
-    backend.delete(None, &paths).await.unwrap();
-    let mut anew = History::open(backend, small(), 78).await;
-    anew.fill(1, 6);
-    anew.commit(1, 1);
-    anew.store().await;
-    assert_eq!(anew.writer.epoch(), history.writer.epoch());
-    assert_eq!(applied(replica.step().await.unwrap()).how, How::Seeded(Seeding::OtherLog));
-    assert_same(&file(&directory), &anew.commits[0].file, "made again");
+async fn a_namespace_that_is_deleted_and_made_again_is_noticed_also_with_fewer_frames_or_as_many() {
+    for frames in [1, 8] {
+        let (history, directory) = scene().await;
+        let mut replica = open(&history.bucket, &directory, false).await.unwrap();
+        applied(replica.step().await.unwrap());
+        assert!(matches!(replica.step().await.unwrap(), Step::UpToDate(_)));
+        let backend = Arc::clone(&history.backend);
+        let everything = ObjectPath::new("namespaces").unwrap();
+        let objects: Vec<_> = backend.list(None, &everything, None, usize::MAX).try_collect().await.unwrap();
+        let paths = objects.into_iter().map(|object| object.path).collect::<Vec<_>>();
+        backend.delete(None, &paths).await.unwrap();
+        let mut anew = History::open(backend, small(), 78).await;
+        for page in 1..=frames {
+            anew.fill(page, 6);
+        }
+        anew.commit(frames, 50);
+        anew.store().await;
+        assert_eq!(anew.writer.epoch(), history.writer.epoch());
+        assert_eq!(anew.commits[0].commit.frame_no == history.commits[1].commit.frame_no, frames == 8);
+        assert_eq!(applied(replica.step().await.unwrap()).how, How::Seeded(Seeding::OtherLog));
+        assert_same(&file(&directory), &anew.commits[0].file, "made again");
+    }
 }
 
 #[tokio::test]
@@ -725,9 +745,9 @@ async fn a_replica_on_a_real_disk_is_read_only_and_follows() {
     }
 }
 
-/// A directory whose files never seem to change.
+/// A directory whose files never seem to change, and in which a file may appear while another is copied.
 #[derive(Clone, Debug)]
-struct BlindDirectory(SimDirectory);
+struct BlindDirectory(SimDirectory, Option<&'static str>);
 
 impl Directory for BlindDirectory {
     fn metadata(&self, path: &Path) -> std::io::Result<Option<Metadata>> {
@@ -744,6 +764,9 @@ impl Directory for BlindDirectory {
     }
 
     fn copy_new(&self, from: &Path, to: &Path) -> std::io::Result<Box<dyn File>> {
+        if let Some(appears) = self.1 {
+            self.0.put(appears, b"pages of another version");
+        }
         self.0.copy_new(from, to)
     }
 
