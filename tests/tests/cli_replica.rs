@@ -400,3 +400,39 @@ fn damage_in_the_store_is_an_error_and_the_replica_stays() {
     assert_eq!(scene.read("r.db"), before);
     assert_eq!(scene.beside(), ["r.db", "r.db.walkeep"]);
 }
+
+/// Copies a folder, but not the files whose names contain this.
+fn copy_without(from: &Path, to: &Path, left_out: &str) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (name, path) = (entry.file_name(), entry.path());
+        if path.is_dir() {
+            copy_without(&path, &to.join(name), left_out);
+        } else if !name.to_str().unwrap().contains(left_out) && !to.join(&name).exists() {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_bucket_of_libsql_wal_is_followed_though_it_records_no_state_checksums() {
+    let scene = Scene::new();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/libsql");
+    let bucket = scene.path("bucket");
+    let catch_up = || {
+        let args = ["replica", "bucket", "-n", "fixture", "-o", "r.db", "--until-caught-up", "--json"];
+        scene.walkeep.ok(&args).json_lines()
+    };
+    // All but the newest segment.
+    copy_without(&fixture.join("bucket"), &bucket, "-00000000000000000116-");
+    let lines = catch_up();
+    assert_eq!((&lines[0]["event"], &lines[0]["verified"]), (&"seeded".into(), &false.into()));
+    let first = lines[0]["frame_no"].as_u64().unwrap();
+    copy_without(&fixture.join("bucket"), &bucket, "nothing");
+    let lines = catch_up();
+    assert_eq!((lines.len(), &lines[0]["event"]), (1, &"updated".into()), "{lines:?}");
+    assert!(lines[0]["frame_no"].as_u64().unwrap() > first);
+    assert_same(&scene.read("r.db"), &shown(fs::read(fixture.join("reference.db")).unwrap()), "followed");
+    assert_eq!(catch_up()[0]["event"], "up_to_date");
+}
