@@ -1,8 +1,10 @@
 //! The `walkeep` command, as a user runs it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -184,6 +186,21 @@ impl Walkeep {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(says).spawn().unwrap()
     }
 
+    /// Starts the command, which goes on until a signal ends it. What it writes goes to files in its directory.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(&self, args: &[&str]) -> Running {
+        let log = |name: &str| self.directory.join(name);
+        let (stdout, stderr) = (log("running.stdout"), log("running.stderr"));
+        let mut command = self.command(args);
+        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        let child = command.spawn().unwrap();
+        Running { child, args: args.join(" "), stdout, stderr }
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = match &self.shell_first {
             None => Command::new(binary()),
@@ -230,5 +247,83 @@ impl Walkeep {
         let bytes = std::fs::read(&out).unwrap();
         std::fs::remove_file(out).unwrap();
         bytes
+    }
+}
+
+/// How long a test waits for what must happen soon.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A command that goes on until a signal ends it.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    args: String,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Running {
+    /// What it has written to stdout so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        std::fs::read_to_string(&self.stdout).unwrap()
+    }
+
+    /// What it has written to stderr so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    /// Waits until something holds; the command must go on meanwhile.
+    #[track_caller]
+    pub fn wait_until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let begin = Instant::now();
+        while !holds(self) {
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "not within {PATIENCE:?}: {what}: {self:?} {}",
+                self.stderr()
+            );
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended before: {what}: {ended:?} {}", self.stderr());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be sent.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success(), "{name}");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    #[must_use]
+    pub fn end(mut self) -> Ran {
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "it goes on: {self:?} {}", self.stderr());
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        Ran { args: self.args.clone(), code: status.code(), stdout: self.stdout(), stderr: self.stderr() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

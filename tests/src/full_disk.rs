@@ -91,6 +91,10 @@ impl File for FullFile {
         self.fail_at(Full::Sync)?;
         self.inner.sync()
     }
+
+    fn set_read_only(&self) -> io::Result<()> {
+        self.inner.set_read_only()
+    }
 }
 
 impl Directory for FullDisk {
@@ -101,6 +105,16 @@ impl Directory for FullDisk {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let inner = self.inner.create_new(path)?;
         Ok(Box::new(FullFile { inner, full: self.full, written: AtomicU64::new(0) }))
+    }
+
+    fn copy_new(&self, from: &Path, to: &Path) -> io::Result<Box<dyn File>> {
+        // Through this disk's own files, so that a copy fills it like anything else.
+        let source = self.open(from)?;
+        let mut content = vec![0; source.len()? as usize];
+        source.read_at(0, &mut content)?;
+        let copy = self.create_new(to)?;
+        copy.write_all_at(0, &content)?;
+        Ok(copy)
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {

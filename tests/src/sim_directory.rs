@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use walkeep::core::files::{Directory, Entry, EntryKind, File, Metadata};
+use walkeep::core::files::{Directory, Entry, EntryKind, File, FileStamp, Metadata};
 
 use crate::handles::SeededRandom;
 
@@ -21,6 +21,8 @@ struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
     lost: bool,
+    /// How often it was written to.
+    writes: u64,
 }
 
 /// What has the names: files by inode; a directory is a name without one.
@@ -119,7 +121,7 @@ impl SimDirectory {
         let mut state = self.0.lock().unwrap();
         let inode = state.next_inode;
         state.next_inode += 1;
-        let content = Content { live: content.to_vec(), durable: content.to_vec(), lost: false };
+        let content = Content { live: content.to_vec(), durable: content.to_vec(), lost: false, writes: 1 };
         state.files.insert(inode, content);
         state.live.insert(name.into(), Some(inode));
         state.durable.insert(name.into(), Some(inode));
@@ -165,7 +167,7 @@ impl Content {
                 _ => self.durable.clone(),
             }
         };
-        Self { live: content.clone(), durable: content, lost: false }
+        Self { live: content.clone(), durable: content, lost: false, writes: self.writes }
     }
 
     /// As long as the live content: of each sector what was written last, or what was durable (zeros behind its end).
@@ -212,6 +214,16 @@ impl Directory for SimDirectory {
             Ok(inode)
         })?;
         Ok(Box::new(SimFile { directory: self.clone(), inode }))
+    }
+
+    fn copy_new(&self, from: &Path, to: &Path) -> io::Result<Box<dyn File>> {
+        let content = self.operate(|state| {
+            let inode = state.inode(from)?;
+            Ok(state.files[&inode].live.clone())
+        })?;
+        let copy = self.create_new(to)?;
+        copy.write_all_at(0, &content)?;
+        Ok(copy)
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -268,8 +280,12 @@ impl Directory for SimDirectory {
     fn metadata(&self, path: &Path) -> io::Result<Option<Metadata>> {
         self.operate(|state| {
             Ok(state.live.get(path).map(|inode| match inode {
-                Some(inode) => Metadata { kind: EntryKind::File, len: state.files[inode].live.len() as u64 },
-                None => Metadata { kind: EntryKind::Directory, len: 0 },
+                Some(inode) => {
+                    let content = &state.files[inode];
+                    let stamp = FileStamp(u128::from(*inode) << 64 | u128::from(content.writes));
+                    Metadata { kind: EntryKind::File, len: content.live.len() as u64, stamp }
+                }
+                None => Metadata { kind: EntryKind::Directory, len: 0, stamp: FileStamp(0) },
             }))
         })
     }
@@ -324,13 +340,21 @@ impl File for SimFile {
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.operate(|content| {
             let start = usize::try_from(offset).unwrap();
+            content.writes += 1;
             content.live.resize(content.live.len().max(start + bytes.len()), 0);
             content.live[start..start + bytes.len()].copy_from_slice(bytes);
         })
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.operate(|content| content.live.resize(usize::try_from(len).unwrap(), 0))
+        self.operate(|content| {
+            content.writes += 1;
+            content.live.resize(usize::try_from(len).unwrap(), 0);
+        })
+    }
+
+    fn set_read_only(&self) -> io::Result<()> {
+        self.operate(|content| content.writes += 1)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {

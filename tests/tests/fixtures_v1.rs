@@ -7,7 +7,10 @@ use walkeep::backends::fs::{Fs, FsConfig};
 use walkeep::backends::os::OsDirectory;
 use walkeep::core::manifest::{ManifestVersion, codec};
 use walkeep::core::segment::{BlockDecoder, Codec, Compression, Footer, SegmentIndex, SegmentWriter};
-use walkeep::core::{Directory, FrameNo, HashSeed};
+use walkeep::core::{
+    Directory, Epoch, FrameNo, HashSeed, LogId, PageCount, PageSize, ReplicaState, ReplicaVersion,
+    StateChecksum, UnixMillis,
+};
 use walkeep::log::LogOptions;
 use walkeep::restore::{RestoreOptions, RestorePlan};
 use walkeep::verify::verify;
@@ -145,4 +148,31 @@ fn a_log_on_disk_is_read_as_it_was() {
     assert_eq!(expected.len(), 7 * PAGE);
     assert!(read_all(&log, &*directory).unwrap() == expected);
     assert_eq!(log.sealed().iter().map(|segment| segment.summary.footer.header.frame_count).sum::<u32>(), 13);
+}
+
+#[test]
+fn the_states_of_replicas_are_read_and_written_the_same() {
+    let newest = ReplicaVersion {
+        log_id: LogId(0xaaaa_bbbb_cccc_dddd_1111_2222_3333_4444),
+        hash_seed: HashSeed(0x0123_4567_89ab_cdef),
+        page_size: PageSize::DEFAULT,
+        epoch: Epoch(3),
+        frame_no: FrameNo::new(42).unwrap(),
+        time: UnixMillis(1_795_250_000_042),
+        size: PageCount(9),
+        state: StateChecksum(0xfeed_face_cafe_beef),
+    };
+    let before = ReplicaVersion {
+        frame_no: FrameNo::new(40).unwrap(),
+        time: UnixMillis(1_795_250_000_000),
+        size: PageCount(8),
+        state: StateChecksum(0x1122_3344_5566_7788),
+        ..newest
+    };
+    for (name, before) in [("shop.db.walkeep", Some(before)), ("new.db.walkeep", None)] {
+        let bytes = std::fs::read(fixtures().join("../replica-v1").join(name)).unwrap();
+        let expected = ReplicaState { namespace: "shop".parse().unwrap(), newest, before };
+        assert_eq!(ReplicaState::decode(name, &bytes).unwrap(), expected);
+        assert_eq!(&expected.encode()[..], &bytes[..]);
+    }
 }

@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirBuilder, FileType, OpenOptions};
-use walkeep_core::files::{Directory, Entry, EntryKind, File, Metadata};
+use cap_std::fs::{Dir, DirBuilder, FileType, MetadataExt, OpenOptions};
+use walkeep_core::files::{Directory, Entry, EntryKind, File, FileStamp, Metadata};
 
 /// An open directory of the operating system.
 #[derive(Debug)]
@@ -56,6 +56,12 @@ impl OsDirectory {
     }
 }
 
+/// The inode, and when it was last changed in any way: nobody can set that time.
+fn stamp_of(metadata: &cap_std::fs::Metadata) -> FileStamp {
+    let changed = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+    FileStamp(u128::from(metadata.ino()) << 64 | changed.cast_unsigned() & u128::from(u64::MAX))
+}
+
 fn kind_of(file_type: FileType) -> EntryKind {
     if file_type.is_file() {
         EntryKind::File
@@ -74,6 +80,15 @@ impl Directory for OsDirectory {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let file = self.dir.open_with(path, OpenOptions::new().read(true).write(true).create_new(true))?;
         Ok(Box::new(OsFile { file: file.into_std() }))
+    }
+
+    fn copy_new(&self, from: &Path, to: &Path) -> io::Result<Box<dyn File>> {
+        let mut source = self.dir.open(from)?.into_std();
+        let to = self.dir.open_with(to, OpenOptions::new().read(true).write(true).create_new(true))?;
+        let mut copy = to.into_std();
+        // Uses `copy_file_range` where there is one, which shares blocks where the file system can.
+        io::copy(&mut source, &mut copy)?;
+        Ok(Box::new(OsFile { file: copy }))
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -108,7 +123,11 @@ impl Directory for OsDirectory {
 
     fn metadata(&self, path: &Path) -> io::Result<Option<Metadata>> {
         match self.dir.symlink_metadata(path) {
-            Ok(metadata) => Ok(Some(Metadata { kind: kind_of(metadata.file_type()), len: metadata.len() })),
+            Ok(metadata) => Ok(Some(Metadata {
+                kind: kind_of(metadata.file_type()),
+                len: metadata.len(),
+                stamp: stamp_of(&metadata),
+            })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -172,6 +191,12 @@ impl File for OsFile {
     fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
+
+    fn set_read_only(&self) -> io::Result<()> {
+        let mut permissions = self.file.metadata()?.permissions();
+        permissions.set_readonly(true);
+        self.file.set_permissions(permissions)
+    }
 }
 
 #[cfg(test)]
@@ -201,6 +226,58 @@ mod tests {
         dir.sync_directory(Path::new("d")).unwrap();
         dir.sync_directory(Path::new("")).unwrap();
         assert!(root.path().join("a/b/c/d/e").is_dir());
+    }
+
+    #[test]
+    fn a_copy_has_the_content_of_its_source_and_a_life_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = OsDirectory::open(root.path()).unwrap();
+        let (from, to) = (Path::new("from"), Path::new("to"));
+        let source = dir.create_new(from).unwrap();
+        source.write_all_at(0, &[7; 100_000]).unwrap();
+        let copy = dir.copy_new(from, to).unwrap();
+        copy.write_all_at(1, &[8]).unwrap();
+        source.write_all_at(2, &[9]).unwrap();
+        let mut head = [0; 4];
+        assert_eq!(copy.read_at(0, &mut head).unwrap(), 4);
+        assert_eq!((head, copy.len().unwrap()), ([7, 8, 7, 7], 100_000));
+        assert_eq!(source.read_at(0, &mut head).unwrap(), 4);
+        assert_eq!(head, [7, 7, 9, 7]);
+        assert_eq!(dir.copy_new(from, to).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(dir.copy_new(Path::new("no"), Path::new("new")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(dir.metadata(Path::new("new")).unwrap().is_none(), "without a source nothing is made");
+    }
+
+    #[test]
+    fn the_stamp_tells_a_file_that_was_written_to_or_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = OsDirectory::open(root.path()).unwrap();
+        let name = Path::new("file");
+        let stamp = || dir.metadata(name).unwrap().unwrap().stamp;
+        let file = dir.create_new(name).unwrap();
+        file.write_all_at(0, &[1; 10]).unwrap();
+        let before = stamp();
+        assert_eq!(stamp(), before);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        file.write_all_at(0, &[2; 10]).unwrap();
+        let written = stamp();
+        assert_ne!(written, before);
+        dir.create_new(Path::new("other")).unwrap();
+        dir.rename(Path::new("other"), name).unwrap();
+        assert_ne!(stamp(), written);
+    }
+
+    #[test]
+    fn a_read_only_file_is_readable_and_loses_all_rights_to_write() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let dir = OsDirectory::open(root.path()).unwrap();
+        let file = dir.create_new(Path::new("file")).unwrap();
+        file.set_read_only().unwrap();
+        let mode = std::fs::metadata(root.path().join("file")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o222, 0, "{mode:o}");
+        assert_ne!(mode & 0o400, 0, "{mode:o}");
+        file.write_all_at(0, &[1]).unwrap();
     }
 
     #[test]

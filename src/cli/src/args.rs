@@ -38,6 +38,19 @@ fn store_help() -> String {
     format!("STORE is {}", StoreUrl::help())
 }
 
+const REPLICA: &str = "\
+OUT is never changed, but replaced by the next version, whole and proven. A program that has it open keeps the state that
+it opened, for as long as it likes; one that opens it again sees the newest. So open it anew for each piece of work, read
+only: what is written to it is lost, and while a -wal, -shm or -journal file lies beside OUT, this command refuses to go on (exit 7).
+Of a database in WAL mode, OUT is in rollback mode: bytes 18 and 19 differ from a restored file, so that reading makes no files.
+
+While nothing is stored, a look costs two requests (listings of a few names). Each new version costs a copy of the whole
+file, and reading it: there must be room for two. It runs until SIGTERM or SIGINT, and waits for a store that is away.";
+
+fn replica_help() -> String {
+    format!("{REPLICA}\n\n{}", store_help())
+}
+
 /// Keeps a database's write-ahead log, and gives the database back as it was at any commit.
 #[derive(Debug, Parser)]
 #[command(name = "walkeep", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
@@ -60,6 +73,9 @@ pub(crate) enum Command {
     /// Write the database as it was at a restore point, proven
     #[command(after_help = store_help())]
     Restore(RestoreArgs),
+    /// Keep a copy of the newest state of a database, for programs that only read it
+    #[command(after_help = replica_help())]
+    Replica(ReplicaArgs),
     /// List the namespaces of a store
     #[command(after_help = store_help())]
     Ls(LsArgs),
@@ -269,6 +285,27 @@ pub(crate) struct RestoreArgs {
     pub(crate) max_db_size: u64,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ReplicaArgs {
+    #[command(flatten)]
+    pub(crate) from: NamespaceArgs,
+    /// The file to keep up to date; OUT.walkeep beside it says what it is
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// How long to wait between two looks at the store; at least 50ms
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_poll)]
+    pub(crate) poll: Duration,
+    /// End when the newest commit is applied
+    #[arg(long)]
+    pub(crate) until_caught_up: bool,
+    /// Replace a file that is no replica of this namespace, and remove -wal, -shm and -journal files beside it
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Refuse databases larger than this: bytes, or with K, M, G or T
+    #[arg(long, value_name = "SIZE", default_value = "1T", value_parser = parse_size)]
+    pub(crate) max_db_size: u64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CheckArg {
     None,
@@ -341,6 +378,14 @@ pub(crate) struct VerifyArgs {
 
 fn parse_frame(text: &str) -> Result<FrameNo, String> {
     text.parse().ok().and_then(FrameNo::new).ok_or_else(|| "a frame number is at least 1".to_string())
+}
+
+fn parse_poll(text: &str) -> Result<Duration, String> {
+    let poll = parse_duration(text)?;
+    if poll < Duration::from_millis(50) {
+        return Err("it must be at least 50ms".into());
+    }
+    Ok(poll)
 }
 
 #[cfg(test)]

@@ -22,6 +22,12 @@ pub enum EntryKind {
     Other,
 }
 
+/// Tells whether a name has still the same file, and whether that was written to: equal as long as neither happened, as
+/// far as the times of the file system tell. They advance every few milliseconds, so that a write right after another
+/// may go unnoticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp(pub u128);
+
 /// What a name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
@@ -29,6 +35,8 @@ pub struct Metadata {
     pub kind: EntryKind,
     /// The length in bytes, of a file.
     pub len: u64,
+    /// Changes when the file is written to or replaced.
+    pub stamp: FileStamp,
 }
 
 /// A name in a directory.
@@ -93,6 +101,14 @@ pub trait File: Debug + Send + Sync {
     ///
     /// Final: see the module.
     fn sync(&self) -> io::Result<()>;
+
+    /// Takes from everybody the right to open this file for writing. Who has it open for writing goes on; the system's
+    /// administrator is not kept out.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn set_read_only(&self) -> io::Result<()>;
 }
 
 /// A directory and everything below it.
@@ -110,6 +126,15 @@ pub trait Directory: Debug + Send + Sync {
     ///
     /// `AlreadyExists`, and the operating system's.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Creates a file for reading and writing that has the content of another. Where the file system can, the two share
+    /// what neither changes. After an error a part of the new file may be there.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` when the new name is taken, `NotFound` when the old one is not there, `StorageFull`, and the
+    /// operating system's.
+    fn copy_new(&self, from: &Path, to: &Path) -> io::Result<Box<dyn File>>;
 
     /// Gives a file a second name, unless the name is taken: the atomic "create only if absent".
     ///

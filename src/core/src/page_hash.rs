@@ -202,6 +202,13 @@ impl PageHashTable {
         }
     }
 
+    /// The pages that are not what they are in `other`, in order. What only one has counts as zeros in the other. Of tables
+    /// with other seeds all pages differ that are not zeros in both.
+    pub fn changed_since<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = PageNo> + 'a {
+        let pages = (1..=self.size().max(other.size()).get()).filter_map(PageNo::new);
+        pages.filter(|page| self.get(*page) != other.get(*page))
+    }
+
     /// The seed of the hashes.
     #[must_use]
     pub const fn seed(&self) -> HashSeed {

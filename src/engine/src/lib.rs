@@ -10,6 +10,7 @@
 //!   [`walkeep_core::segment::SegmentWriter`];
 //! - a [`Timeline`] is what is stored; a [`View`] is the database at one [`RestorePoint`] of it, and restores,
 //!   compares and reads pages;
+//! - a [`Replica`](replica::Replica) is a file that is kept at the newest commit, for readers;
 //! - [`history`](fn@history) lists commits, and [`verify`](mod@verify) proves what is stored;
 //! - the module [`libsql`](mod@libsql) reads buckets of libsql-wal in place, imports and writes them.
 //!
@@ -69,6 +70,7 @@ pub mod log;
 mod manifests;
 mod merge;
 mod reached;
+pub mod replica;
 pub mod restore;
 mod spool;
 pub mod storage;

@@ -53,6 +53,8 @@ pub struct Timeline {
     ignored: Ignored,
     /// The newest epoch that any listed segment names, whether it counts or not.
     newest_epoch: Option<Epoch>,
+    /// The first frame that is needed, where what was before it is known.
+    needed: FrameNo,
 }
 
 impl Timeline {
@@ -92,6 +94,31 @@ impl Timeline {
         }
     }
 
+    /// Lists what stands behind the commit `known`, newest first: few names, if that is little. Its covers reach down to
+    /// `known`, and no further.
+    ///
+    /// The caller checks with [`Timeline::still_current`] that the manifest did not change meanwhile.
+    pub(crate) async fn load_behind(
+        bucket: &Bucket,
+        namespace: &Namespace,
+        manifest: Manifest,
+        known: FrameNo,
+    ) -> Result<Self> {
+        let mut timeline = Self::empty(namespace, manifest, bucket.is_libsql());
+        timeline.needed = known.next().unwrap_or(FrameNo::MAX);
+        let (mut after, mut limit) = (None, manifests::NEWEST_PAGE);
+        loop {
+            let page = bucket.list_segments(namespace, after.as_ref(), limit).await?;
+            let more = page.more;
+            after.clone_from(&page.last);
+            timeline.add_all(page);
+            if !more || timeline.is_enough_for(None) {
+                return Ok(timeline);
+            }
+            limit = LIST_PAGE;
+        }
+    }
+
     /// Whether what was listed so far covers `frame`, or the newest commit.
     fn is_enough_for(&self, frame: Option<FrameNo>) -> bool {
         let Some(frame) = frame.or(self.newest().map(|segment| segment.key.end())) else { return false };
@@ -115,6 +142,7 @@ impl Timeline {
             unconfirmed: Vec::new(),
             ignored: Ignored::default(),
             newest_epoch: None,
+            needed: FrameNo::FIRST,
         }
     }
 
@@ -236,7 +264,7 @@ impl Timeline {
     ///
     /// The frames that no segment covers.
     pub fn cover(&self, frame: FrameNo) -> Result<Vec<StoredSegment>, RangeInclusive<FrameNo>> {
-        let base = self.manifest.base(frame);
+        let base = self.manifest.base(frame).max(self.needed);
         if self.exact {
             return self.exact_cover(frame, base);
         }

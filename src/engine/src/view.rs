@@ -44,6 +44,8 @@ pub struct View {
     page_size: PageSize,
     layers: Vec<Layer>,
     unconfirmed: usize,
+    /// The hashes of an older state, where the segments are only those behind it.
+    under: Option<Arc<PageHashTable>>,
 }
 
 impl View {
@@ -92,6 +94,20 @@ impl View {
         frame_no: FrameNo,
         database_bytes_max: u64,
     ) -> Result<Self> {
+        Self::over(bucket, timeline, frame_no, database_bytes_max, None).await
+    }
+
+    /// The same over an older state whose page hashes are known, from the segments behind it alone: the timeline
+    /// is [`Timeline::load_behind`] it. Such a view knows the hash of every page, but the images of those segments only:
+    /// it is for [`RestorePlan::over`](crate::restore::RestorePlan) that state. That it is the database at this point is
+    /// proven by the state checksum alone.
+    pub(crate) async fn over(
+        bucket: &Bucket,
+        timeline: &Timeline,
+        frame_no: FrameNo,
+        database_bytes_max: u64,
+        under: Option<Arc<PageHashTable>>,
+    ) -> Result<Self> {
         let chain = timeline.cover(frame_no).map_err(|missing| Unreachable {
             missing: Some(missing),
             ..timeline.unreachable(format!("frame {frame_no}"), "no stored segment covers some of its frames")
@@ -129,6 +145,7 @@ impl View {
             page_size,
             layers,
             unconfirmed: timeline.unconfirmed().len(),
+            under,
         })
     }
 
@@ -182,7 +199,13 @@ impl View {
     ///
     /// `Corrupt` when their fold is not the state checksum that the writer recorded for this commit.
     pub fn page_hashes(&self) -> Result<PageHashTable> {
-        let mut table = PageHashTable::new(self.manifest.hash_seed());
+        let mut table = match &self.under {
+            Some(under) => PageHashTable::clone(under),
+            None => PageHashTable::new(self.manifest.hash_seed()),
+        };
+        // What was cut off on the way is zeros, unless it was written again.
+        let smallest = self.layers.iter().map(|layer| layer.segment.index().footer().min_size_after).min();
+        table.resize(smallest.unwrap_or_default().min(table.size()));
         table.resize(self.size());
         for (layer, winners) in self.layers.iter().zip(merge(&self.layers, self.size())) {
             let index = layer.segment.index();
@@ -219,8 +242,7 @@ impl View {
             return Err(Error::invalid(what, "views of different logs or page sizes cannot be compared"));
         }
         let (ours, theirs) = (self.page_hashes()?, other.page_hashes()?);
-        let pages = (1..=ours.size().max(theirs.size()).get()).filter_map(PageNo::new);
-        Ok(pages.filter(|page| ours.get(*page) != theirs.get(*page)).collect())
+        Ok(ours.changed_since(&theirs).collect())
     }
 
     /// The image of a page: one request, unless its block is in memory already. Zeros for a page never written.

@@ -8,13 +8,18 @@ mod import;
 mod inspect;
 mod log;
 mod ls;
+mod replica;
 mod replicate;
 mod restore;
 mod segments;
 mod verify;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::Context;
+use walkeep::backends::os::OsDirectory;
 use walkeep::core::Namespace;
 use walkeep::{Bucket, Error};
 
@@ -29,6 +34,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args, json).await?,
         Command::Replicate(args) => return replicate::run(args, json).await,
         Command::Restore(args) => restore::run(&args, json).await?,
+        Command::Replica(args) => replica::run(&args, json).await?,
         Command::Ls(args) => ls::run(&args, json).await?,
         Command::Log(args) => log::run(&args, json).await?,
         Command::Segments(args) => segments::run(&args, json).await?,
@@ -57,6 +63,21 @@ async fn only_namespace(bucket: &Bucket, named: Option<&Namespace>) -> anyhow::R
             Err(Usage(why).into())
         }
     }
+}
+
+/// The directory of a file that is to be written, and its name there.
+fn split_output(output: &Path) -> anyhow::Result<(PathBuf, &str)> {
+    let name = output.file_name().and_then(|name| name.to_str());
+    let Some(name) = name.filter(|_| !output.is_dir()) else {
+        return Err(Usage(format!("-o {} is not the name of a file", output.display())).into());
+    };
+    Ok((output.parent().unwrap_or(Path::new("")).to_path_buf(), name))
+}
+
+/// Opens the directory of a file that is to be written.
+fn open_directory_of(output: &Path, parent: &Path) -> anyhow::Result<Arc<OsDirectory>> {
+    let directory = OsDirectory::open(parent);
+    Ok(Arc::new(directory.with_context(|| format!("open the directory of {}", output.display()))?))
 }
 
 /// Says that folders stand among the namespaces that are none.

@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde::Serialize;
-use walkeep::backends::os::{OsDirectory, SystemRandom};
+use walkeep::backends::os::SystemRandom;
 use walkeep::core::{Namespace, StateChecksum, UnixMillis};
 use walkeep::restore::{FileTarget, RestoreOptions, RestorePlan, Restored};
 use walkeep::{Error, RestorePoint, View};
 use walkeep_sqlite::IntegrityCheck;
 
-use super::only_namespace;
+use super::{only_namespace, open_directory_of, split_output};
 use crate::args::RestoreArgs;
-use crate::failure::Usage;
 use crate::output;
 use crate::progress::with_bar;
 use crate::store::Store;
@@ -148,14 +147,8 @@ struct Target {
 
 impl Target {
     fn new(output: &Path, force: bool) -> anyhow::Result<Self> {
-        let name = output.file_name().and_then(|name| name.to_str());
-        let Some(name) = name.filter(|_| !output.is_dir()) else {
-            return Err(Usage(format!("-o {} is not the name of a file", output.display())).into());
-        };
-        let parent = output.parent().unwrap_or(Path::new("")).to_path_buf();
-        let directory = OsDirectory::open(&parent)
-            .with_context(|| format!("open the directory of {}", output.display()))?;
-        let file = FileTarget::new(Arc::new(directory), name, force, &SystemRandom)?;
+        let (parent, name) = split_output(output)?;
+        let file = FileTarget::new(open_directory_of(output, &parent)?, name, force, &SystemRandom)?;
         Ok(Self { parent, file })
     }
 }

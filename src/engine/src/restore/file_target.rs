@@ -12,7 +12,7 @@ use std::sync::Arc;
 use walkeep_core::{DatabaseShape, Directory, Error, File, PageSink, Random, RestoreTarget, Result};
 
 /// Files that belong to a database and would be mixed with a new one under its name.
-const LEFTOVERS: [&str; 3] = ["-wal", "-shm", "-journal"];
+pub(crate) const LEFTOVERS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// A database file that is being restored.
 #[derive(Debug)]

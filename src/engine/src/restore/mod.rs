@@ -9,6 +9,7 @@ mod plan;
 mod run;
 
 pub use file_target::FileTarget;
+pub(crate) use file_target::LEFTOVERS;
 pub use plan::RestorePlan;
 pub use run::{Progress, RestoreOptions};
 pub use walkeep_core::{DatabaseShape, NullTarget, PageSink, RestoreTarget, Restored};

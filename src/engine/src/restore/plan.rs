@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use walkeep_core::{PageHash, PageHashTable};
+
 use crate::merge::merge;
 use crate::view::View;
 
@@ -32,6 +34,8 @@ pub(super) struct Fetch {
 pub struct RestorePlan {
     pub(super) fetches: Vec<Fetch>,
     pub(super) winners: Vec<Vec<u32>>,
+    /// The XOR of the hashes of pages that are in the target already.
+    pub(super) kept: u64,
     /// Segments that are read.
     pub segments: usize,
     /// Requests for page images that are still to be made.
@@ -48,10 +52,34 @@ impl RestorePlan {
     /// Plans the restore of a view.
     #[must_use]
     pub fn new(view: &View) -> Self {
-        let winners = merge(view.layers(), view.size());
+        Self::of(view, merge(view.layers(), view.size()), 0)
+    }
+
+    /// Plans the restore of a view, whose page hashes are `hashes`, over a file whose page hashes are `present`: only
+    /// pages that differ and are not zeros. Those that became zeros are left to the owner of the file.
+    pub(crate) fn over(view: &View, hashes: &PageHashTable, present: &PageHashTable) -> Self {
+        let mut winners = merge(view.layers(), view.size());
+        let mut written = 0;
+        for (layer, positions) in view.layers().iter().zip(&mut winners) {
+            let pages = layer.segment.index().pages();
+            positions.retain(|position| {
+                let Some(page) = pages.get(*position as usize) else { return false };
+                let hash = hashes.get(*page);
+                let differs = hash != present.get(*page) && hash != PageHash::ZERO;
+                written ^= if differs { hash.0 } else { 0 };
+                differs
+            });
+        }
+        let all = hashes.state().0 ^ hashes.seed().size(hashes.size());
+        Self::of(view, winners, all ^ written)
+    }
+
+    /// Plans the fetching of these images.
+    fn of(view: &View, winners: Vec<Vec<u32>>, kept: u64) -> Self {
         let mut plan = Self {
             fetches: Vec::new(),
             winners: Vec::new(),
+            kept,
             segments: view.layers().len(),
             requests: 0,
             bytes: 0,

@@ -51,6 +51,8 @@ impl View {
     /// Writes the database to a target and proves it: every block's checksum, every page's hash, and the state
     /// checksum that the writer recorded.
     ///
+    /// (Of a plan over a file that has some of the pages, what that file has is not looked at: its owner proves it.)
+    ///
     /// # Errors
     ///
     /// `Corrupt` naming object and offset; `NotFound` when an object vanished (open the view again); errors of the
@@ -78,8 +80,8 @@ impl View {
         let jobs = plan.fetches.iter().map(|fetch| self.run(plan, fetch, &sink, &options.progress).boxed());
         let jobs = jobs.collect::<Vec<_>>();
         let folds: Vec<u64> = stream::iter(jobs).buffer_unordered(at_once).try_collect().await?;
-        let folded =
-            folds.into_iter().fold(self.manifest().hash_seed().size(self.size()), |all, one| all ^ one);
+        let size = self.manifest().hash_seed().size(self.size());
+        let folded = folds.into_iter().fold(size ^ plan.kept, |all, one| all ^ one);
         let state = StateChecksum(folded);
         let recorded = self.commit().state;
         if recorded.is_some_and(|recorded| recorded != state) {
