@@ -181,7 +181,7 @@ impl Walkeep {
     /// When it cannot be started.
     #[must_use]
     pub fn spawn(&self, args: &[&str], says: &Path) -> Child {
-        let says = std::fs::File::options().create(true).append(true).open(says).unwrap();
+        let says = File::options().create(true).append(true).open(says).unwrap();
         let mut command = self.command(args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(says).spawn().unwrap()
     }
