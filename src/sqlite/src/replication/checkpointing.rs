@@ -50,20 +50,20 @@ impl Capturer {
         done
     }
 
-    /// Lets others begin the log anew, if everything is in the database file: while nothing happens, and while a
-    /// checkpoint of theirs waits for our mark.
+    /// Lets others begin the log anew, if everything can be brought into the database file: while nothing happens, and
+    /// while a checkpoint of theirs waits for our mark. `false` when something is in the way.
     ///
     /// # Errors
     ///
     /// As [`Capturer::checkpoint`].
-    pub(super) fn step_aside(&mut self) -> Result<()> {
+    pub(super) fn step_aside(&mut self) -> Result<bool> {
         if self.live()?.mark().may_restart {
-            return Ok(());
+            return Ok(true);
         }
         self.sync_position()?;
         // Without it nothing is lost but the chance.
         self.checkpoint_to_mark()?;
-        self.close_round().map(drop)
+        self.close_round()
     }
 
     fn finish_behind_barrier(&mut self) -> Result<Checkpointed> {

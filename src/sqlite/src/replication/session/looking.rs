@@ -1,0 +1,99 @@
+//! When to look at the log, and what to do when nothing is to be seen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use walkeep::core::{Error, Result};
+
+use super::super::capturer::Capturer;
+use super::{BLIND_POLL, SETTLE, Session};
+
+/// How long to wait for a writer that is at work, or a checkpoint that waits for us.
+const WRITER_PAUSE: Duration = Duration::from_millis(20);
+/// How long to wait after a reader was in the way.
+const ASIDE_BACK_OFF: Duration = Duration::from_secs(1);
+/// How long nothing must have happened before nothing is done any more.
+const QUIET: Duration = Duration::from_secs(2);
+
+impl Session<'_> {
+    /// Looks for commits, captures them when it is time, and decides when to look next.
+    pub(super) async fn look(&mut self) -> Result<()> {
+        self.due = None;
+        if self.paused {
+            return Ok(());
+        }
+        let interval = self.request.options.sync_interval;
+        let unseen = self.with(|capturer| capturer.unseen()).await??;
+        let now = Instant::now();
+        match unseen {
+            Some(bytes) => {
+                self.behind_since.get_or_insert(self.request.handles.clock.now());
+                let options = &self.request.options;
+                let time = now >= self.last_capture + interval;
+                let storing = !self.handed_over.is_empty() && bytes < options.checkpoint_bytes;
+                let long = bytes >= options.seal_bytes.min(2 * options.checkpoint_bytes);
+                if (time && !storing) || long {
+                    self.capture().await?;
+                }
+                self.last_activity = Instant::now();
+                // While it is written to, it is looked at by time.
+                let pause = (interval / 4).clamp(SETTLE, BLIND_POLL);
+                self.due.get_or_insert(Instant::now() + pause);
+            }
+            None if now < self.last_activity + QUIET => self.look_for_writers(interval).await?,
+            None => self.rest().await?,
+        }
+        Ok(())
+    }
+
+    /// Nothing is visible: is somebody at work?
+    async fn look_for_writers(&mut self, interval: Duration) -> Result<()> {
+        let written = self.with(|capturer| capturer.live()?.is_written()).await??;
+        if written && self.last_look_found_writer {
+            // Its checkpoint may be waiting for our mark.
+            self.step_aside().await?;
+        }
+        self.last_look_found_writer = written;
+        let pause = (interval / 4).clamp(SETTLE, if written { WRITER_PAUSE } else { BLIND_POLL });
+        self.due = Some(Instant::now() + pause);
+        Ok(())
+    }
+
+    /// Lets others begin the log anew, unless that was tried a moment ago in vain.
+    async fn step_aside(&mut self) -> Result<()> {
+        if Instant::now() < self.aside_not_before {
+            return Ok(());
+        }
+        let aside = self.with(Capturer::step_aside).await?;
+        self.hand_over()?;
+        match aside {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => self.held_up(error)?,
+        }
+        self.aside_not_before = Instant::now() + ASIDE_BACK_OFF;
+        Ok(())
+    }
+
+    /// Nothing happens: wakes when something does.
+    async fn rest(&mut self) -> Result<()> {
+        self.step_aside().await?;
+        let (watcher, wake) = (self.watcher.clone(), Arc::clone(&self.wake));
+        let armed = self.with(move |capturer| {
+            let Some(live) = &mut capturer.live else { return Ok::<_, Error>((true, false)) };
+            live.rest();
+            let armed = watcher.arm(&live.log_path(), &wake);
+            // What came before the watch was set. Of a commit there is an event before it is visible, and none after.
+            let written = live.is_written()?;
+            Ok((armed, written || capturer.unseen()?.is_some()))
+        });
+        let (armed, unseen) = armed.await??;
+        if unseen {
+            self.woken();
+        } else if !armed {
+            self.due = Some(Instant::now() + self.request.options.sync_interval.max(BLIND_POLL));
+        }
+        Ok(())
+    }
+}
