@@ -365,7 +365,7 @@ fn wrong_input_is_refused_and_changes_nothing() {
     assert_eq!(error["kind"], "already_exists");
     with(&["-o", "."]).expect(2).says(&["not the name of a file"]);
     with(&["-o", "no/such/r.db"]).expect(1).says(&["no/such/r.db"]);
-    with(&["-o", "r.db", "--poll", "0"]).expect(2).says(&["at least 0.05"]);
+    with(&["-o", "r.db", "--poll", "0"]).expect(2).says(&["at least 50ms"]);
     with(&["-o", "r.db", "--max-db-size", "1K"]).expect(1).says(&["--max-db-size"]);
     with(&[]).expect(2).says(&["--output"]);
     let run = |args: &[&str]| scene.walkeep.run(args);
