@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use walkeep::Handles;
 use walkeep::core::{Error, FrameNo, Namespace, Result};
 
+use super::flusher::Flusher;
+use super::flushes::{Flush, Flushes};
 use super::opening::OpeningRequest;
 use super::options::ReplicationOptions;
 use super::reporter::Reporter;
@@ -30,9 +32,6 @@ pub struct DatabaseSpec {
     pub options: ReplicationOptions,
 }
 
-/// Who waits for a flush.
-pub(super) type Flush = oneshot::Sender<Result<Option<FrameNo>>>;
-
 /// What a task is told.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -44,8 +43,7 @@ pub(super) enum Command {
 /// capture.
 #[derive(Debug)]
 pub struct Replication {
-    commands: mpsc::Sender<Command>,
-    status: watch::Receiver<Status>,
+    flusher: Flusher,
     task: Option<JoinHandle<Result<bool>>>,
 }
 
@@ -63,52 +61,56 @@ impl Replication {
             sync_failed: Arc::default(),
         };
         let reporter = Reporter::new(sender, handles);
+        let flusher = Flusher::new(commands, status);
         let task = Task {
             path,
             request,
             watcher,
             reporter,
             commands: received,
+            flushes: Flushes::default(),
+            failed: Arc::clone(&flusher.failed),
             opened_before: false,
             damage_met: 0,
             held: None,
         };
-        Self { commands, status, task: Some(tokio::spawn(task.run())) }
+        Self { flusher, task: Some(tokio::spawn(task.run())) }
     }
 
     /// Where it stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.status.borrow().clone()
+        self.flusher.status()
     }
 
     /// Follows where it stands.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Status> {
-        self.status.clone()
+        self.flusher.status.clone()
     }
 
     /// Captures what is committed now, and returns when a restore can reach it: the durable frame; `None` when the
-    /// database has no commits.
+    /// database has no commits. It waits for as long as that takes, also while the namespace is still being opened or
+    /// the store is away; set a limit with a timer of your own.
+    ///
+    /// Any number of callers share captures and uploads: who comes while an upload for others is under way is served by
+    /// the next one, together with all who came meanwhile.
     ///
     /// # Errors
     ///
-    /// `Unknown` when the replication ended or failed first: the commits may or may not be stored.
+    /// What the replication failed with, such as `Fenced`, if it cannot go on. `Unknown` when it was stopped, or when
+    /// nothing can be captured at the moment (the spool or the disk is full, the database is locked). In each case the
+    /// commits may or may not be stored.
     ///
     /// # Cancel safety
     ///
     /// A cancelled call has captured, or will; nothing is lost.
     pub async fn flush(&self) -> Result<Option<FrameNo>> {
-        let (sender, answer) = oneshot::channel();
-        let ended = || Error::Unknown { what: self.ended_because() };
-        self.commands.send(Command::Flush(sender)).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
+        self.flusher.flush().await
     }
 
-    fn ended_because(&self) -> String {
-        let why = self.status.borrow().last_error.clone();
-        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-        format!("the replication was interrupted; the commits may or may not be stored{why}")
+    pub(crate) fn flusher(&self) -> Flusher {
+        self.flusher.clone()
     }
 
     /// Captures what is left, waits up to `within` until it is stored, and ends. Returns whether everything was stored;
@@ -119,7 +121,7 @@ impl Replication {
     /// What the replication failed with.
     pub async fn stop(mut self, within: Duration) -> Result<bool> {
         // An error is that it has ended already.
-        let _ = self.commands.send(Command::Stop(within)).await;
+        let _ = self.flusher.commands.send(Command::Stop(within)).await;
         self.join().await
     }
 

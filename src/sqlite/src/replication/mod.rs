@@ -16,6 +16,8 @@ mod capturer;
 mod checkpointing;
 mod connection;
 mod fall_back;
+mod flusher;
+mod flushes;
 mod handle;
 mod increment;
 mod lineage;
@@ -35,6 +37,7 @@ mod watcher;
 
 pub use self::connection::set_wal;
 pub use self::fall_back::{FallBack, Way};
+pub(crate) use self::flusher::Flusher;
 pub use self::handle::{DatabaseSpec, Replication};
 pub use self::options::ReplicationOptions;
 pub use self::replicator::Replicator;

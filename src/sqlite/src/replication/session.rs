@@ -18,7 +18,8 @@ use walkeep::core::{Error, FrameNo, Result, SealedSegment, Storage, UnixMillis};
 use super::capturer::{Captured, Capturer};
 use super::checkpointing::Checkpointed;
 use super::fall_back::FallBack;
-use super::handle::{Command, Flush};
+use super::flushes::Flushes;
+use super::handle::Command;
 use super::opening::{Opened, OpeningRequest};
 use super::reporter::Reporter;
 use super::status::{CommitSeen, Phase};
@@ -65,12 +66,12 @@ pub(super) struct Session<'a> {
     watcher: &'a Watcher,
     reporter: &'a mut Reporter,
     commands: &'a mut mpsc::Receiver<Command>,
+    flushes: &'a mut Flushes,
     capturer: Option<Box<Capturer>>,
     wake: Arc<Notify>,
     stored: (mpsc::UnboundedSender<Result<FrameNo>>, mpsc::UnboundedReceiver<Result<FrameNo>>),
     handed_over: VecDeque<HandedOver>,
     durable: Option<FrameNo>,
-    flushes: Vec<(FrameNo, Flush)>,
     /// When to look next; `None` while nothing is known to have happened.
     due: Option<Instant>,
     last_capture: Instant,
@@ -89,6 +90,7 @@ impl<'a> Session<'a> {
         watcher: &'a Watcher,
         reporter: &'a mut Reporter,
         commands: &'a mut mpsc::Receiver<Command>,
+        flushes: &'a mut Flushes,
         opened: Opened,
     ) -> Result<Self> {
         let Opened { capturer, head, fall_back } = opened;
@@ -98,12 +100,12 @@ impl<'a> Session<'a> {
             watcher,
             reporter,
             commands,
+            flushes,
             capturer: Some(Box::new(capturer)),
             wake: Arc::new(Notify::new()),
             stored: mpsc::unbounded_channel(),
             handed_over: VecDeque::new(),
             durable: head.durable.map(|commit| commit.frame_no),
-            flushes: Vec::new(),
             due: Some(now),
             last_capture: now,
             last_activity: now,
@@ -140,13 +142,18 @@ impl<'a> Session<'a> {
         let poll = self.request.options.poll_interval;
         let mut poll_at = Instant::now() + poll;
         self.reporter.update(|status| status.phase = Phase::Capturing);
+        self.flushes.begin_again();
+        self.flush().await?;
         loop {
             let due = self.due.unwrap_or(poll_at).min(poll_at);
             let write_at = self.reporter.write_at();
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
-                    Some(Command::Flush(flush)) => self.flush(flush).await?,
+                    Some(Command::Flush(flush)) => {
+                        self.flushes.gather(flush);
+                        self.flush().await?;
+                    }
                     Some(Command::Stop(within)) => return self.stop(within).await,
                     None => return self.stop(Duration::ZERO).await,
                 },
@@ -396,15 +403,13 @@ impl<'a> Session<'a> {
         if let Err(error) = self.with(move |capturer| capturer.stored(end)).await? {
             tracing::warn!(%error, "the local state could not be brought up to date");
         }
-        for (_, flush) in self.flushes.extract_if(.., |(frame, _)| *frame <= end) {
-            let _ = flush.send(Ok(Some(end)));
-        }
+        self.flushes.stored(end);
         self.hand_over()?;
         if self.paused && self.handed_over.is_empty() {
             self.resume().await?;
         }
         self.report();
-        Ok(())
+        self.flush().await
     }
 
     /// The spool is full: the log may go on without us until everything is stored.
@@ -440,20 +445,24 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Captures at once, and answers when that is stored.
-    async fn flush(&mut self, flush: Flush) -> Result<()> {
-        if self.paused || !self.capture().await? {
-            let why = self.reporter.last_error().unwrap_or_else(|| "the spool is full".into());
-            let what = format!("the commits are not stored yet: {why}");
-            drop(flush.send(Err(Error::Unknown { what })));
+    /// Captures at once if somebody waits for it, who is answered when that is stored.
+    async fn flush(&mut self) -> Result<()> {
+        if !self.flushes.are_due() {
             return Ok(());
         }
-        let last = self.capturer.as_ref().and_then(|capturer| capturer.last).map(|last| last.frame_no);
-        match last {
-            Some(last) if self.durable < Some(last) => self.flushes.push((last, flush)),
-            last => drop(flush.send(Ok(last))),
+        if self.paused || !self.capture().await? {
+            let why = self.reporter.last_error().unwrap_or_else(|| "the spool is full".into());
+            self.flushes.refuse(&Error::Unknown { what: format!("the commits are not stored yet: {why}") });
+            return Ok(());
         }
+        self.answer_flushes();
         Ok(())
+    }
+
+    /// Everything was captured.
+    fn answer_flushes(&mut self) {
+        let last = self.capturer.as_ref().and_then(|capturer| capturer.last).map(|last| last.frame_no);
+        self.flushes.captured(last, self.durable);
     }
 
     fn report(&mut self) {
@@ -514,6 +523,9 @@ impl<'a> Session<'a> {
         if !self.paused && !self.capture().await? {
             let why = self.reporter.last_error().unwrap_or_default();
             return Err(Error::Exhausted { what: format!("the last commits could not be captured: {why}") });
+        }
+        if !self.paused {
+            self.answer_flushes();
         }
         while !self.handed_over.is_empty() {
             match tokio::time::timeout_at(deadline, self.stored.1.recv()).await {

@@ -1,12 +1,13 @@
 //! What replicates one database: it opens, captures, and opens again after failures that may pass.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use walkeep::core::{Error, Result};
 
+use super::flushes::Flushes;
 use super::handle::Command;
 use super::live_database::LiveDatabase;
 use super::opening::OpeningRequest;
@@ -49,6 +50,9 @@ pub(super) struct Task {
     pub(super) watcher: Watcher,
     pub(super) reporter: Reporter,
     pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) flushes: Flushes,
+    /// Why it ended, for those who come later.
+    pub(super) failed: Arc<OnceLock<Error>>,
     pub(super) opened_before: bool,
     /// How often damage was met.
     pub(super) damage_met: u32,
@@ -113,6 +117,8 @@ impl Task {
 
     async fn fail(&mut self, state: Option<&Arc<StateDirectory>>, error: Error) -> Result<bool> {
         let text = error.to_string();
+        let _ = self.failed.set(error.again());
+        self.flushes.fail(&error);
         self.reporter.update(|status| {
             status.phase = Phase::Failed;
             status.last_error = Some(text);
@@ -146,22 +152,25 @@ impl Task {
         let opening = self.request.clone().open(Arc::clone(state), live.await?);
         let (opened, held) = tokio::select! {
             opened = opening => opened,
-            () = stopped(&mut self.commands) => return Ok(None),
+            () = stopped(&mut self.commands, &mut self.flushes) => return Ok(None),
         };
         self.held = held;
         let opened = opened?;
         self.opened_before = true;
+        let (reporter, commands) = (&mut self.reporter, &mut self.commands);
         let session =
-            Session::new(&self.request, &self.watcher, &mut self.reporter, &mut self.commands, opened)?;
+            Session::new(&self.request, &self.watcher, reporter, commands, &mut self.flushes, opened)?;
         session.run().await.map(Some)
     }
 
     async fn told_to_stop_within(&mut self, pause: Duration) -> bool {
-        tokio::time::timeout(pause, stopped(&mut self.commands)).await.is_ok()
+        tokio::time::timeout(pause, stopped(&mut self.commands, &mut self.flushes)).await.is_ok()
     }
 }
 
-/// Waits until it is told to stop. Who wants to flush meanwhile is told that it was interrupted.
-async fn stopped(commands: &mut mpsc::Receiver<Command>) {
-    while let Some(Command::Flush(_)) = commands.recv().await {}
+/// Waits until it is told to stop. Who wants to flush meanwhile waits for the next session.
+async fn stopped(commands: &mut mpsc::Receiver<Command>, flushes: &mut Flushes) {
+    while let Some(Command::Flush(flush)) = commands.recv().await {
+        flushes.gather(flush);
+    }
 }
