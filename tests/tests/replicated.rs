@@ -353,6 +353,23 @@ async fn what_cannot_be_acknowledged_is_refused() {
     let connection = Connection::open(&other).unwrap();
     let error = Replicated::new(connection, &scene.replication).unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }) && error.to_string().contains("two databases"), "{error}");
+    let spec = DatabaseSpec {
+        path: other.clone(),
+        namespace: "other".parse().unwrap(),
+        store: ReplicationStore::new(
+            Erased::shared(Memory::new()),
+            "memory",
+            Fencing::Required,
+            StorageOptions::default(),
+            Handles::system(),
+        )
+        .unwrap(),
+        options: ReplicationOptions::default(),
+    };
+    sql(&other, "PRAGMA journal_mode = delete");
+    let replication = Replicator::new(Handles::system()).start(spec).unwrap();
+    let error = Replicated::new(Connection::open(&other).unwrap(), &replication).unwrap_err();
+    assert!(error.to_string().contains("not in WAL mode"), "{error}");
     let error = Replicated::new(Connection::open_in_memory().unwrap(), &scene.replication).unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }) && error.to_string().contains("in memory"), "{error}");
 }

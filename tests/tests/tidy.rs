@@ -100,6 +100,7 @@ fn dependencies_point_one_way() {
             "walkeep-sqlite" => &["walkeep"],
             "walkeep-cli" => &["walkeep", "walkeep-sqlite"],
             "pagestore" => &["walkeep"],
+            "walkeep-server-example" => &["walkeep", "walkeep-sqlite"],
             _ => panic!("{package}"),
         }
     };

@@ -19,9 +19,11 @@ use std::time::Duration;
 use rusqlite::Connection;
 use walkeep::core::{Error, FrameNo, Result};
 
+use crate::database_header::{DatabaseHeader, HEADER_LEN};
 use crate::descriptors;
 use crate::hold::beside;
 use crate::replication::{Flusher, Replication};
+use crate::wal_header::read_at;
 use crate::wal_index::WalIndexHeader;
 
 /// A connection to a database that a [`Replication`] of this process stores. It is used like any [`Connection`]; what it
@@ -81,6 +83,7 @@ use crate::wal_index::WalIndexHeader;
 pub struct Replicated {
     connection: Connection,
     flusher: Flusher,
+    path: PathBuf,
     shm_path: PathBuf,
 }
 
@@ -102,8 +105,9 @@ impl Replicated {
         if identity(&opened)? != identity(&replicated)? {
             return Err(Error::invalid(what(), "they are two databases: start a replication for each"));
         }
-        let canonical = std::fs::canonicalize(&opened).map_err(failed("find", &opened))?;
-        let replicated = Self { connection, flusher, shm_path: beside(&canonical, "-shm") };
+        let path = std::fs::canonicalize(&opened).map_err(failed("find", &opened))?;
+        let shm_path = beside(&path, "-shm");
+        let replicated = Self { connection, flusher, path, shm_path };
         replicated.check_mode()?;
         Ok(replicated)
     }
@@ -158,17 +162,18 @@ impl Replicated {
         self.connection
     }
 
+    /// The file says it: a query would be subject to the application's authorizer.
     fn check_mode(&self) -> Result<()> {
-        let mode = self.connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
-        let what = || format!("waiting for commits of {}", self.flusher.status().database.display());
-        match mode {
-            Ok(mode) if mode == "wal" => Ok(()),
-            Ok(mode) => {
-                let why = format!("it is in mode {mode:?}: use `PRAGMA journal_mode = wal`");
-                Err(Error::invalid(what(), why))
-            }
-            Err(error) => Err(Error::io(what(), std::io::Error::other(error))),
+        let what = || format!("waiting for commits of {}", self.path.display());
+        let io = failed("read", &self.path);
+        let file = descriptors::open(&self.path).map_err(&io)?.ok_or_else(|| Error::not_found(what()))?;
+        let mut bytes = [0; HEADER_LEN];
+        let len = read_at(&file, 0, &mut bytes).map_err(&io)?;
+        let header = DatabaseHeader::parse(&self.path, bytes.get(..len).unwrap_or_default())?;
+        if header.is_some_and(|header| header.wal_mode) {
+            return Ok(());
         }
+        Err(Error::invalid(what(), "it is not in WAL mode: use `PRAGMA journal_mode = wal`"))
     }
 }
 

@@ -118,11 +118,12 @@ impl Task {
     async fn fail(&mut self, state: Option<&Arc<StateDirectory>>, error: Error) -> Result<bool> {
         let text = error.to_string();
         let _ = self.failed.set(error.again());
-        self.flushes.fail(&error);
         self.reporter.update(|status| {
             status.phase = Phase::Failed;
             status.last_error = Some(text);
         });
+        // Whoever is told finds it in the status as well.
+        self.flushes.fail(&error);
         if let Some(state) = state {
             self.write_status(state).await;
         }

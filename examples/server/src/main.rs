@@ -1,0 +1,92 @@
+//! `walkeep-server-example --data DIR --store STORE`: see `README.md`.
+
+use std::fs::{File, TryLockError};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use walkeep::backends::StoreUrl;
+use walkeep::{Error, Result};
+use walkeep_server_example::{Tenants, router};
+
+/// How long what is not stored yet may take at the end.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// A database server: one SQLite database a tenant, in an object store at every commit.
+#[derive(Parser)]
+struct Arguments {
+    /// Where the databases are. What is missing here comes back from the store.
+    #[arg(long)]
+    data: PathBuf,
+    /// The store: a directory, or an address like s3://BUCKET/PREFIX?endpoint=URL.
+    #[arg(long)]
+    store: String,
+    /// The address to listen on; port 0 for any that is free.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// How many milliseconds a write may take to get to the store before its outcome is called unknown.
+    #[arg(long, default_value_t = 10_000)]
+    timeout_ms: u64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("walkeep-server-example: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    let io = |what: String| move |error| Error::io(what, error);
+    let store = arguments.store.parse::<StoreUrl>()?;
+    let tenants = Arc::new(Tenants::new(&arguments.data, store.create()?, &store.to_string())?);
+    // Fencing is about the store. That nobody else writes these files is for us to see to.
+    let path = arguments.data.join("lock");
+    let lock = File::options().create(true).write(true).truncate(false).open(&path);
+    let lock = lock.map_err(io(format!("open {}", path.display())))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => {
+            Error::invalid(format!("the directory {}", arguments.data.display()), "another process serves it")
+        }
+        TryLockError::Error(error) => io(format!("lock {}", path.display()))(error),
+    })?;
+    tenants.open_all().await?;
+
+    let listening = format!("listen on {}", arguments.listen);
+    let listener = TcpListener::bind(arguments.listen).await.map_err(io(listening.clone()))?;
+    println!("listening on {}", listener.local_addr().map_err(io(listening.clone()))?);
+    let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+    let told_to_stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    // Requests that are being served are served to their end.
+    let routes = router(Arc::clone(&tenants), Duration::from_millis(arguments.timeout_ms));
+    axum::serve(listener, routes).with_graceful_shutdown(told_to_stop).await.map_err(io(listening))?;
+    let left = tenants.close(SHUTDOWN).await;
+    if left.is_empty() {
+        return Ok(());
+    }
+    let left = left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let what =
+        format!("commits of {left} are not stored yet; they are on disk, and the next start stores them");
+    Err(Error::Unavailable { what, source: None })
+}
+
+fn hear(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {
+    signal(kind).map_err(|error| Error::io("listen for signals", error))
+}

@@ -1,0 +1,126 @@
+//! One tenant's database: its only connection, and its replication.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, timeout_at};
+use walkeep::{Error, Result};
+use walkeep_sqlite::replication::{DatabaseSpec, Phase, Replication, Replicator, Status};
+use walkeep_sqlite::{Receipt, Replicated};
+
+use crate::failure::Failure;
+use crate::sql::{self, Answer, Statement};
+
+/// How long to wait for a lock of another process, which is there only if somebody looks at the database by hand.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An open database.
+#[derive(Debug)]
+pub struct Tenant {
+    /// One request at a time. It is waited for without a thread.
+    connection: Arc<Mutex<Replicated>>,
+    status: watch::Receiver<Status>,
+    /// Gone once it was stopped.
+    replication: Mutex<Option<Replication>>,
+}
+
+impl Tenant {
+    /// Opens a database, which is created if it does not exist, and starts its replication.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says, as `Io`; `Invalid`.
+    pub async fn open(spec: DatabaseSpec, replicator: &Replicator) -> Result<Self> {
+        let path = spec.path.clone();
+        let connection = blocking(move || connect(&path)).await?;
+        let replication = replicator.start(spec)?;
+        let status = replication.watch();
+        let connection = Replicated::new(connection, &replication)?;
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+            status,
+            replication: Mutex::new(Some(replication)),
+        })
+    }
+
+    /// Runs a statement. The receipt is for those who want to know when it is in the store.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says; 503 when the replication has ended: what is written then would never be stored.
+    pub async fn run(&self, statement: Statement) -> Result<(Answer, Result<Receipt>), Failure> {
+        let connection = Arc::clone(&self.connection).lock_owned().await;
+        self.check()?;
+        let ran = tokio::task::spawn_blocking(move || {
+            let answer = sql::run(&connection, &statement)?;
+            // For this transaction and those before it. The next request need not wait until it is stored.
+            Ok((answer, connection.receipt()))
+        });
+        ran.await.unwrap_or_else(|error| {
+            Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the statement failed: {error}")))
+        })
+    }
+
+    /// What is committed now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Replicated::receipt`].
+    pub async fn receipt(&self) -> Result<Receipt> {
+        let connection = Arc::clone(&self.connection).lock_owned().await;
+        blocking(move || connection.receipt()).await
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let status = self.status.borrow();
+        if status.phase != Phase::Failed {
+            return Ok(());
+        }
+        let why = status.last_error.as_deref().unwrap_or("its replication has ended");
+        Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, format!("this tenant is not served here: {why}")))
+    }
+
+    /// Waits up to `within` until everything is stored, and ends the replication. Returns whether everything is stored;
+    /// the rest is on disk, and stored after the next start.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Replication::stop`].
+    pub async fn close(&self, within: Duration) -> Result<bool> {
+        let deadline = Instant::now() + within;
+        let Some(replication) = self.replication.lock().await.take() else { return Ok(true) };
+        // One that is still being opened is waited for too. What came of it, the stop says.
+        let _ = timeout_at(deadline, replication.flush()).await;
+        replication.stop(deadline.saturating_duration_since(Instant::now())).await
+    }
+}
+
+/// SQLite's calls block, so they are not for the threads that serve requests.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        Err(Error::Unknown { what: format!("a call of SQLite did not end: {error}") })
+    })
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let open = || -> rusqlite::Result<Connection> {
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Acknowledged as "local" means: on disk, also after a power loss. Checkpoints are the replication's work. The
+        // log stays when the last connection closes, so that the next start finds where its capture goes on.
+        connection.execute_batch(
+            "PRAGMA journal_mode = wal; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;",
+        )?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        sql::confine(&mut connection)?;
+        Ok(connection)
+    };
+    open().map_err(|error| Error::io(format!("open {}", path.display()), std::io::Error::other(error)))
+}
