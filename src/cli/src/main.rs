@@ -25,6 +25,9 @@ use clap::error::ErrorKind;
 use args::Cli;
 use failure::Failure;
 
+/// Threads for work on local files. More would not be faster, and a thousand databases at rest need none.
+const BLOCKING_THREADS_MAX: usize = 32;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -35,7 +38,8 @@ fn main() -> ExitCode {
     if json {
         output::write_notes_as_json();
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(commands::run(cli)),
         Err(error) => Err(anyhow::Error::new(error).context("start the runtime")),

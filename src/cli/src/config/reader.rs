@@ -35,6 +35,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
         let directory = self.file.parent().unwrap_or(Path::new(""));
         let path = directory.join(path);
+        // An empty path is this directory.
+        let path = if path.as_os_str().is_empty() { PathBuf::from(".") } else { path };
         std::path::absolute(&path).unwrap_or(path)
     }
 

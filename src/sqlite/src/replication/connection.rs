@@ -32,10 +32,8 @@ pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection>
         let connection = Connection::open_with_flags(&uri, flags)?;
         connection.busy_timeout(busy_timeout)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        // It reads one page at most. Checkpoints sync the log before the database, and the database after.
-        connection.execute_batch(
-            "PRAGMA cache_size = 4; PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = NORMAL;",
-        )?;
+        // Nothing is set here that would make SQLite read the schema. Its default syncs the log before a checkpoint, and
+        // the database after.
         Ok(connection)
     };
     open().map_err(|error| refused(path, error))
