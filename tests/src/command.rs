@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::background::Background;
+
 /// The `walkeep` binary, built once for each test program. `WALKEEP_BIN` names one that is built already.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
@@ -199,6 +201,12 @@ impl Walkeep {
         command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
         let child = command.spawn().unwrap();
         Running { child, args: args.join(" "), stdout, stderr }
+    }
+
+    /// Starts the command, which goes on until it is told to stop, and listens to it.
+    #[must_use]
+    pub fn background(&self, args: &[&str]) -> Background {
+        Background::start(self.command(args))
     }
 
     fn command(&self, args: &[&str]) -> Command {

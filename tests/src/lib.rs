@@ -1,6 +1,7 @@
 //! What the tests share. Each module is one thing that a test can stand on.
 
 pub mod app;
+pub mod background;
 pub mod capture_scene;
 pub mod careless;
 pub mod command;

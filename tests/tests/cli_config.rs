@@ -52,6 +52,9 @@ fn it_shows_what_would_be_replicated_and_changes_nothing() {
     assert_eq!((left_out.len(), &left_out[0]["path"]), (1, &json!(at("tenants/two.db"))));
     assert!(left_out[0]["why"].as_str().unwrap().contains("not a SQLite database"), "{document}");
 
+    let here = Walkeep::at(root.path()).with("BUCKET", "logs");
+    assert_eq!(here.ok(&["config", "check", "w.toml", "--json"]).json(), document);
+
     let ran = walkeep.ok(&["config", "check", &file]);
     for text in [
         "app.db -> s3://logs/x namespace app",

@@ -10,6 +10,7 @@ use walkeep::core::{FrameNo, Namespace};
 use walkeep_sqlite::IntegrityCheck;
 
 use crate::quantity::{parse_duration, parse_size};
+use crate::reporting_args::{ReportingArgs, StatusArgs};
 use crate::store::StoreParser;
 use crate::store_format::{FormatArgs, parse_cluster};
 use crate::time_arg::{self, TimeArg};
@@ -97,6 +98,9 @@ pub(crate) enum Command {
     /// Write what is stored in the form of another program
     #[command(subcommand)]
     Export(Export),
+    /// Show where replication stands: what is captured, what is stored, and how far behind it is
+    #[command(after_help = store_help())]
+    Status(StatusArgs),
     /// Look at a configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -228,6 +232,8 @@ pub(crate) struct ReplicateArgs {
     pub(crate) unfenced: bool,
     #[command(flatten)]
     pub(crate) continuous: ContinuousArgs,
+    #[command(flatten)]
+    pub(crate) reporting: ReportingArgs,
 }
 
 #[derive(Debug, Args)]

@@ -25,6 +25,7 @@ use crate::config::{ConfigError, Problem};
 pub(crate) const USAGE: u8 = 2;
 pub(crate) const UNREACHABLE: u8 = 3;
 pub(crate) const CORRUPT: u8 = 4;
+pub(crate) const LAGGING: u8 = 9;
 
 /// Wrong usage that the grammar of the command line cannot tell: a name made from a file, a choice left open.
 #[derive(Debug)]

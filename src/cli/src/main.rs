@@ -9,20 +9,23 @@ mod config;
 #[cfg(test)]
 mod documents;
 mod failure;
+mod log_output;
+mod metrics;
 mod output;
 mod progress;
 mod quantity;
+mod reporting_args;
 mod store;
 mod store_format;
 mod time_arg;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
 use args::Cli;
+use config::LogFormat;
 use failure::Failure;
 
 /// Threads for work on local files. More would not be faster, and a thousand databases at rest need none.
@@ -33,8 +36,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    init_log();
-    let json = cli.json;
+    let format = log_output::format_of(&cli);
+    log_output::start(format);
+    // Who reads the log as JSON reads all of stderr so.
+    let json = cli.json || format == LogFormat::Json;
     if json {
         output::write_notes_as_json();
     }
@@ -67,12 +72,4 @@ fn refuse(error: &clap::Error) -> ExitCode {
         let _ = error.print();
     }
     ExitCode::from(failure::USAGE)
-}
-
-fn init_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_target(false);
-    log.with_writer(std::io::stderr).init();
 }

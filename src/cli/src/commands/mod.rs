@@ -12,6 +12,7 @@ mod replica;
 mod replicate;
 mod restore;
 mod segments;
+mod status;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => return verify::run(&args, json).await,
         Command::Import(Import::Libsql(args)) => import::run(&args, json).await?,
         Command::Export(Export::Libsql(args)) => export::run(&args, json).await?,
+        Command::Status(args) => return status::run(&args, json).await,
         Command::Config(ConfigCommand::Check { file }) => config::check(&file, json)?,
         Command::Completions { shell } => completions::run(shell),
     }

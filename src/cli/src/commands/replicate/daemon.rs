@@ -1,7 +1,9 @@
 //! `walkeep replicate DB STORE` and `walkeep replicate --config FILE`: every transaction, until it is told to stop.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,14 +14,16 @@ use super::fleet::Fleet;
 use super::registry::Registry;
 use super::wanted::Wanted;
 use crate::config::{Config, Why};
+use crate::metrics::{Figures, MetricsServer};
 use crate::output;
 
 /// How often files that patterns match are looked for.
 const RESCAN: Duration = Duration::from_secs(5);
 
 /// Replicates one database.
-pub(super) async fn run_one(wanted: Wanted) -> anyhow::Result<ExitCode> {
+pub(super) async fn run_one(wanted: Wanted, metrics: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
     let registry = Registry::default();
+    let _metrics = serve_metrics(metrics, &registry).await?;
     let mut fleet = Fleet::new(Handles::system(), registry);
     descriptors::raise_limit(1);
     fleet.replicate(vec![wanted], true).await;
@@ -27,17 +31,35 @@ pub(super) async fn run_one(wanted: Wanted) -> anyhow::Result<ExitCode> {
 }
 
 /// Replicates what a configuration says.
-pub(super) async fn run_all(path: PathBuf) -> anyhow::Result<ExitCode> {
+pub(super) async fn run_all(path: PathBuf, metrics: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
     let config = Config::load(&path)?;
     let databases = config.databases()?;
     let registry = Registry::default();
+    let _metrics = serve_metrics(metrics.or(config.metrics), &registry).await?;
     let mut fleet = Fleet::new(Handles::system(), registry);
     for left_out in databases.left_out.iter().filter(|left_out| left_out.why != Why::SideFile) {
         output::note(format!("note: {} is left out: {}", left_out.path.display(), left_out.why));
     }
+    if databases.entries.is_empty() {
+        output::note("warning: no database is replicated: no file matches yet");
+    }
     descriptors::raise_limit(databases.entries.len());
     fleet.replicate(databases.entries.into_iter().map(Wanted::from).collect(), true).await;
     run(fleet, Some((path, config))).await
+}
+
+/// Serves metrics, if anybody wants them. An address that cannot be had is an error before anything is replicated.
+async fn serve_metrics(
+    address: Option<SocketAddr>,
+    registry: &Registry,
+) -> anyhow::Result<Option<MetricsServer>> {
+    let Some(address) = address else { return Ok(None) };
+    let (registry, clock) = (registry.clone(), Handles::system().clock);
+    let source =
+        move || Figures { statuses: registry.statuses(), requests: registry.requests(), now: clock.now() };
+    let server = MetricsServer::start(address, Arc::new(source)).await?;
+    output::note(format!("metrics: http://{}/metrics", server.address()));
+    Ok(Some(server))
 }
 
 async fn run(mut fleet: Fleet, mut config: Option<(PathBuf, Config)>) -> anyhow::Result<ExitCode> {

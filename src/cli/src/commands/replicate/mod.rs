@@ -27,7 +27,7 @@ pub(super) const UNFENCED: &str = "warning: --unfenced: whether the store can te
 
 pub(super) async fn run(args: ReplicateArgs, json: bool) -> anyhow::Result<ExitCode> {
     if let Some(config) = args.config {
-        return daemon::run_all(config).await;
+        return daemon::run_all(config, args.reporting.metrics).await;
     }
     let (Some(database), Some(store)) = (args.database.clone(), args.store.clone()) else {
         return Err(Usage("name the database and the store, or a configuration with --config".into()).into());
@@ -50,7 +50,8 @@ pub(super) async fn run(args: ReplicateArgs, json: bool) -> anyhow::Result<ExitC
     if args.continuous.set_wal {
         set_wal(&database, args.busy_timeout)?;
     }
-    daemon::run_one(Wanted::by_arguments(&args, database, store, namespace)).await
+    let metrics = args.reporting.metrics;
+    daemon::run_one(Wanted::by_arguments(&args, database, store, namespace), metrics).await
 }
 
 fn missing(database: &Path) -> Error {

@@ -200,4 +200,9 @@ fn new_files_are_picked_up_and_removed_ones_let_go() {
     #[expect(clippy::disallowed_methods, reason = "a test file")]
     std::fs::remove_file(scene.at("a.db")).unwrap();
     assert_eq!(names(&config.rescan(&running).0), ["b.db=b"]);
+    // A link stays where it is when what it led to has gone.
+    std::os::unix::fs::symlink("b.db", scene.at("c.db")).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test file")]
+    std::fs::remove_file(scene.at("b.db")).unwrap();
+    assert_eq!(names(&config.rescan(&[scene.at("b.db"), scene.at("c.db")]).0), [""; 0]);
 }

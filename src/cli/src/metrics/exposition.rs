@@ -1,0 +1,239 @@
+//! Figures in the text format of Prometheus.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, prometheus_text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use walkeep::core::UnixMillis;
+use walkeep_sqlite::replication::{Phase, Status};
+
+use super::figures::Figures;
+
+pub(super) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+
+/// Figures as Prometheus reads them.
+///
+/// # Errors
+///
+/// None that is known.
+pub(super) fn text(figures: Figures) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(figures));
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        gauges_of_databases(self, &mut encoder)?;
+        counters_of_databases(self, &mut encoder)?;
+        stores(self, &mut encoder)
+    }
+}
+
+/// One metric with a sample for each row.
+fn family<M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    rows: Vec<(Labels, M)>,
+) -> fmt::Result {
+    let Some((_, first)) = rows.first() else { return Ok(()) };
+    let mut metric = encoder.encode_descriptor(name, help, None, first.metric_type())?;
+    rows.iter().try_for_each(|(labels, value)| value.encode(metric.encode_family(labels)?))
+}
+
+fn labels(status: &Status) -> Labels {
+    vec![
+        ("database", status.database.display().to_string()),
+        ("namespace", status.namespace.to_string()),
+        ("store", status.store.clone()),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus has floating-point numbers only")]
+const fn number(value: u64) -> f64 {
+    value as f64
+}
+
+fn seconds(time: UnixMillis) -> f64 {
+    number(time.get()) / 1000.0
+}
+
+fn gauges_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let now = figures.now;
+    let lag = |status: &Status| Some(number(status.lag_ms(now)) / 1000.0);
+    let flag = |yes: bool| Some(f64::from(u8::from(yes)));
+    let is = |phase: Phase| move |status: &Status| flag(status.phase == phase);
+    let gauges: [(&str, &str, &dyn Fn(&Status) -> Option<f64>); 14] = [
+        ("walkeep_lag_seconds", "Age of the oldest commit that a restore cannot reach", &lag),
+        ("walkeep_capturing", "Whether the database is captured, commit by commit", &is(Phase::Capturing)),
+        (
+            "walkeep_spool_full",
+            "Whether commits are not recorded one by one: the spool is full",
+            &is(Phase::SpoolFull),
+        ),
+        ("walkeep_failed", "Whether the replication has ended and waits for somebody", &is(Phase::Failed)),
+        ("walkeep_failing", "Whether the last attempt at something failed", &|s| {
+            flag(s.last_error.is_some())
+        }),
+        ("walkeep_seen_frame", "The last frame that was captured", &|s| {
+            s.seen.map(|c| number(c.frame_no.get()))
+        }),
+        ("walkeep_durable_frame", "The last frame that a restore can reach", &|s| {
+            s.durable.map(|commit| number(commit.frame_no.get()))
+        }),
+        (
+            "walkeep_durable_time_seconds",
+            "When the last commit that a restore can reach was recorded",
+            &|s| s.durable.map(|commit| seconds(commit.time)),
+        ),
+        ("walkeep_epoch", "The epoch that is written in", &|s| s.epoch.map(f64::from)),
+        ("walkeep_spool_segments", "Segments that wait on local disk", &|s| Some(number(s.spool_segments))),
+        ("walkeep_spool_bytes", "Their bytes", &|s| Some(number(s.spool_bytes))),
+        ("walkeep_wal_bytes", "The length of the database's log", &|s| Some(number(s.wal_bytes))),
+        ("walkeep_wal_blocked", "Whether a reader keeps the log from beginning anew", &|s| {
+            flag(s.blocked_by_reader)
+        }),
+        ("walkeep_fall_back_time_seconds", "When commits were last not captured one by one", &|s| {
+            s.fall_back.as_ref().map(|fall_back| seconds(fall_back.time))
+        }),
+    ];
+    for (name, help, value) in gauges {
+        let row = |status: &Status| Some((labels(status), ConstGauge::new(value(status)?)));
+        family(encoder, (name, help), figures.statuses.iter().filter_map(row).collect())?;
+    }
+    Ok(())
+}
+
+fn counters_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let counters: [(&str, &str, fn(&Status) -> u64); 5] = [
+        ("walkeep_transactions", "Transactions captured", |status| status.transactions),
+        ("walkeep_frames", "Frames captured", |status| status.frames),
+        ("walkeep_stored_segments", "Segments stored", |status| status.segments_stored),
+        ("walkeep_stored_bytes", "Bytes of segments stored", |status| status.bytes_stored),
+        ("walkeep_checkpoints", "Checkpoints driven", |status| status.checkpoints),
+    ];
+    for (name, help, value) in counters {
+        let row = |status: &Status| (labels(status), ConstCounter::new(value(status)));
+        family(encoder, (name, help), figures.statuses.iter().map(row).collect())?;
+    }
+    Ok(())
+}
+
+fn stores(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let (mut requests, mut bytes) = (Vec::new(), Vec::new());
+    for (store, sent) in &figures.requests {
+        let row = |kind: &str, count: u64| {
+            (vec![("store", store.clone()), ("kind", kind.to_string())], ConstCounter::new(count))
+        };
+        let kinds = [("put", sent.puts), ("get", sent.gets), ("list", sent.lists), ("delete", sent.deletes)];
+        requests.extend(kinds.map(|(kind, count)| row(kind, count)));
+        bytes.extend(
+            [("written", sent.bytes_written), ("read", sent.bytes_read)].map(|(kind, n)| row(kind, n)),
+        );
+    }
+    family(encoder, ("walkeep_store_requests", "Requests to a store"), requests)?;
+    family(encoder, ("walkeep_store_bytes", "Bytes to and from a store"), bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use walkeep::backends::metered::Requests;
+
+    use super::*;
+
+    /// The status of a database as the file has it.
+    fn status(database: &str) -> Status {
+        serde_json::from_value(serde_json::json!({
+            "database": PathBuf::from(database), "namespace": "app", "store": "s3://logs/x", "phase": "capturing",
+            "epoch": 4, "seen": {"frame_no": 12, "time": 90_000}, "durable": {"frame_no": 10, "time": 80_500},
+            "waiting_since": 98_500, "transactions": 7, "frames": 12, "bytes_stored": 5000, "segments_stored": 3,
+            "spool_segments": 2, "spool_bytes": 300, "wal_bytes": 4096, "checkpoints": 1, "blocked_by_reader": true,
+            "fall_back": {"way": "difference", "why": "x", "time": 70_000}, "last_error": "no", "time": 99_000
+        }))
+        .unwrap()
+    }
+
+    fn shown(statuses: Vec<Status>) -> String {
+        let sent = Requests { puts: 5, gets: 6, lists: 7, deletes: 0, bytes_written: 800, bytes_read: 900 };
+        let requests = vec![("s3://logs/x".to_string(), sent)];
+        text(Figures { statuses, requests, now: UnixMillis(100_000) }).unwrap()
+    }
+
+    #[test]
+    fn every_figure_is_there_with_its_type_and_value() {
+        let text = shown(vec![status("/srv/a \"b\".db")]);
+        let of = r#"{database="/srv/a \"b\".db",namespace="app",store="s3://logs/x"}"#;
+        for (kind, name, value) in [
+            ("gauge", "walkeep_lag_seconds", "1.5"),
+            ("gauge", "walkeep_capturing", "1.0"),
+            ("gauge", "walkeep_spool_full", "0.0"),
+            ("gauge", "walkeep_failed", "0.0"),
+            ("gauge", "walkeep_failing", "1.0"),
+            ("gauge", "walkeep_seen_frame", "12.0"),
+            ("gauge", "walkeep_durable_frame", "10.0"),
+            ("gauge", "walkeep_durable_time_seconds", "80.5"),
+            ("gauge", "walkeep_epoch", "4.0"),
+            ("gauge", "walkeep_spool_segments", "2.0"),
+            ("gauge", "walkeep_spool_bytes", "300.0"),
+            ("gauge", "walkeep_wal_bytes", "4096.0"),
+            ("gauge", "walkeep_wal_blocked", "1.0"),
+            ("gauge", "walkeep_fall_back_time_seconds", "70.0"),
+            ("counter", "walkeep_transactions_total", "7"),
+            ("counter", "walkeep_frames_total", "12"),
+            ("counter", "walkeep_stored_segments_total", "3"),
+            ("counter", "walkeep_stored_bytes_total", "5000"),
+            ("counter", "walkeep_checkpoints_total", "1"),
+        ] {
+            for line in [format!("# TYPE {name} {kind}"), format!("{name}{of} {value}")] {
+                assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+            }
+        }
+        for line in [
+            r#"walkeep_store_requests_total{store="s3://logs/x",kind="put"} 5"#,
+            r#"walkeep_store_requests_total{store="s3://logs/x",kind="get"} 6"#,
+            r#"walkeep_store_requests_total{store="s3://logs/x",kind="list"} 7"#,
+            r#"walkeep_store_bytes_total{store="s3://logs/x",kind="written"} 800"#,
+            r#"walkeep_store_bytes_total{store="s3://logs/x",kind="read"} 900"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_has_no_sample() {
+        let mut opening = status("/b.db");
+        (opening.phase, opening.seen, opening.durable, opening.epoch) = (Phase::Opening, None, None, None);
+        (opening.fall_back, opening.last_error, opening.waiting_since) = (None, None, None);
+        let text = shown(vec![opening]);
+        for name in ["walkeep_seen_frame", "walkeep_durable", "walkeep_epoch", "walkeep_fall_back"] {
+            assert!(!text.contains(name), "{name}\n{text}");
+        }
+        assert!(text.contains("walkeep_failing{database=\"/b.db\"") && text.contains("walkeep_capturing{"));
+    }
+
+    #[test]
+    fn a_name_stands_once_however_many_databases_there_are() {
+        let text = shown(vec![status("/a.db"), status("/b.db")]);
+        assert_eq!(text.matches("# TYPE walkeep_lag_seconds gauge").count(), 1, "{text}");
+        assert_eq!(text.matches("\nwalkeep_lag_seconds{").count(), 2, "{text}");
+    }
+
+    #[test]
+    fn every_metric_is_in_the_documentation() {
+        let operations = include_str!("../../../../docs/operations.md");
+        let text = shown(vec![status("/a.db")]);
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        for name in names {
+            assert!(operations.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Figures about replication for Prometheus, in its text format, at `http://ADDRESS/metrics`.
+//!
+//! Invariants: a scrape reads what is known anyway, and asks neither a store nor a database; names of stores have no
+//! secrets in them.
+
+mod exposition;
+mod figures;
+mod server;
+
+pub(crate) use figures::Figures;
+pub(crate) use server::MetricsServer;
