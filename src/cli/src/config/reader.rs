@@ -36,8 +36,6 @@ impl<'a> Reader<'a> {
         // A file without a directory is in this one, which has no name of its own.
         let directory = Path::new(".").join(self.file.parent().unwrap_or(Path::new("")));
         let path = directory.join(path);
-        // An empty path is this directory.
-        let path = if path.as_os_str().is_empty() { PathBuf::from(".") } else { path };
         std::path::absolute(&path).unwrap_or(path)
     }
 
