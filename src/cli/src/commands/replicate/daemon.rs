@@ -26,7 +26,7 @@ pub(super) async fn run_one(wanted: Wanted, metrics: Option<SocketAddr>) -> anyh
     let _metrics = serve_metrics(metrics, &registry).await?;
     let mut fleet = Fleet::new(Handles::system(), registry);
     descriptors::raise_limit(1);
-    fleet.replicate(vec![wanted], true).await;
+    start(&mut fleet, vec![wanted]).await?;
     run(fleet, None).await
 }
 
@@ -44,8 +44,26 @@ pub(super) async fn run_all(path: PathBuf, metrics: Option<SocketAddr>) -> anyho
         output::note("warning: no database is replicated: no file matches yet");
     }
     descriptors::raise_limit(databases.entries.len());
-    fleet.replicate(databases.entries.into_iter().map(Wanted::from).collect(), true).await;
+    start(&mut fleet, databases.entries.into_iter().map(Wanted::from).collect()).await?;
     run(fleet, Some((path, config))).await
+}
+
+/// Starts replications. That none could be started is an error.
+async fn start(fleet: &mut Fleet, wanted: Vec<Wanted>) -> anyhow::Result<()> {
+    let mut refused = fleet.replicate(wanted, true).await;
+    if fleet.has_failed_altogether()
+        && let Some((_, error)) = refused.pop()
+    {
+        return Err(error.into());
+    }
+    note_refused(&refused);
+    Ok(())
+}
+
+fn note_refused(refused: &[(PathBuf, Error)]) {
+    for (path, error) in refused {
+        output::note(format!("{}: not replicated: {error}", path.display()));
+    }
 }
 
 /// Serves metrics, if anybody wants them. An address that cannot be had is an error before anything is replicated.
@@ -123,5 +141,5 @@ async fn replicate(fleet: &mut Fleet, config: &Config, again: bool) {
     for problem in problems.iter().filter(|_| again) {
         output::note(format!("warning: {problem}"));
     }
-    fleet.replicate(databases.entries.into_iter().map(Wanted::from).collect(), again).await;
+    note_refused(&fleet.replicate(databases.entries.into_iter().map(Wanted::from).collect(), again).await);
 }

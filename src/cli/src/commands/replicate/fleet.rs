@@ -58,8 +58,8 @@ impl Fleet {
     }
 
     /// Starts what is wanted and does not run, and stops what runs and is not wanted, or not like this. What has failed is
-    /// tried again only if `again`, or if it is wanted differently now.
-    pub(super) async fn replicate(&mut self, wanted: Vec<Wanted>, again: bool) {
+    /// tried again only if `again`, or if it is wanted differently now. Returns what could not be started.
+    pub(super) async fn replicate(&mut self, wanted: Vec<Wanted>, again: bool) -> Vec<(PathBuf, Error)> {
         let wanted = wanted.into_iter().map(|one| (one.path.clone(), one)).collect::<BTreeMap<_, _>>();
         if again {
             self.failed.clear();
@@ -70,14 +70,17 @@ impl Fleet {
         };
         let stopped = self.running.iter().filter_map(unwanted).collect::<Vec<_>>();
         self.stop(stopped).await;
+        let mut refused = Vec::new();
         for (path, one) in wanted {
             if self.running.contains_key(&path) || self.failed.contains_key(&path) {
                 continue;
             }
-            if let Err(error) = self.start(one) {
-                output::note(format!("{}: not replicated: {error}", path.display()));
+            if let Err(error) = self.start(one.clone()) {
+                self.failed.insert(path.clone(), one);
+                refused.push((path, error));
             }
         }
+        refused
     }
 
     fn start(&mut self, wanted: Wanted) -> Result<(), Error> {
