@@ -54,3 +54,20 @@ fn the_service_stays_down_when_starting_again_would_not_help() {
         assert!(service.lines().any(|found| found == line), "{line}");
     }
 }
+
+#[test]
+fn what_the_service_and_the_container_start_is_understood() {
+    let service = document("contrib/walkeep.service");
+    let started = service
+        .lines()
+        .filter_map(|line| line.strip_prefix("ExecStart=").or(line.strip_prefix("ExecReload=")));
+    let ours = started.filter(|line| line.starts_with("/usr/local/bin/walkeep")).collect::<Vec<_>>();
+    assert_eq!(ours.len(), 2, "{ours:?}");
+    let container = document("contrib/Containerfile");
+    let cmd = container.lines().find_map(|line| line.strip_prefix("CMD ")).unwrap();
+    let cmd = serde_json::from_str::<Vec<String>>(cmd).unwrap();
+    for line in ours.into_iter().map(ToString::to_string).chain([format!("walkeep {}", cmd.join(" "))]) {
+        let parsed = crate::args::Cli::command().try_get_matches_from(line.split(' '));
+        assert!(parsed.is_ok(), "{line}: {parsed:?}");
+    }
+}
