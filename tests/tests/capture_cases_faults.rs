@@ -353,3 +353,41 @@ async fn case_20_more_segments_than_the_queue_takes() {
     scene.is_exact(&running).await;
     running.stop().await;
 }
+
+/// Case 20 with case 19: what was captured while the store was away outlives kills, and is stored in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_20_killed_while_the_store_is_away() {
+    let flaky = Arc::new(Flaky::new(Memory::new()));
+    let backend: DynBackend = Erased::shared(Arc::clone(&flaky));
+    let mut scene = ReplicationScene::over(backend).with_rows("");
+    scene.options.checkpoint_bytes = 1;
+    let mut app = scene.app();
+    let mut running = scene.start().await;
+    scene.is_exact(&running).await;
+    let mut written = 0;
+    flaky.always(Some(Fault::Unavailable));
+    for round in 0..3 {
+        for _ in 0..3 {
+            app.run(&rows(2));
+            written += 1;
+            pause(60).await;
+        }
+        if round == 0 {
+            running.reach(|status| status.spool_segments > 0).await;
+        }
+        scene.kill(running).await;
+        app.run(UPDATE_ONE);
+        written += 1;
+        running = scene.start_any();
+        running.reach(|status| status.last_error.is_some()).await;
+    }
+    flaky.always(None);
+    scene.is_exact(&running).await;
+    let gaps = scene.kinds().await.iter().filter(|kind| **kind == CommitKind::Discontinuous).count();
+    let told = usize::from(running.status().fall_back.is_some());
+    assert!(gaps <= told, "{gaps} gaps: {:#?}", running.status());
+    if gaps == 0 {
+        assert_eq!(scene.is_continuous().await, written);
+    }
+    running.stop().await;
+}

@@ -14,7 +14,7 @@ use walkeep_tests::app::App;
 use walkeep_tests::database::{beside, make_accounts};
 use walkeep_tests::handles::SeededRandom;
 use walkeep_tests::replication_scene::{ReplicationScene, Running, checkpoint, copy_files, rows};
-use walkeep_tests::wal_file::WalFiles;
+use walkeep_tests::wal_file::{WRITE_LOCK, WalFiles};
 
 const UPDATE_ONE: &str = "UPDATE t SET b = randomblob(1000) WHERE a = 1";
 
@@ -371,6 +371,33 @@ async fn case_11_a_torn_frame_or_half_a_header_is_an_end() {
     let running = scene.start().await;
     let mut app = scene.app();
     app.run(&rows(1));
+    scene.is_exact(&running).await;
+    running.stop().await;
+}
+
+/// Case 11, with the header of the `-shm`: a writer stands still in the middle of it. Nobody can read then, and it is no
+/// reason to give up.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_11_a_writer_stands_still_in_the_middle_of_the_shm() {
+    let (scene, mut app, running) = live().await;
+    scene.kill(running).await;
+    app.run(UPDATE_ONE);
+    let files = WalFiles::open(&scene.db());
+    let held = files.with_lock(WRITE_LOCK, || {
+        files.tear_index_header();
+        let running = scene.start_any();
+        let begun = Instant::now();
+        while running.status().last_error.is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{:#?}", running.status());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        running
+    });
+    let running = held;
+    assert_eq!(running.status().phase, Phase::Opening, "{:#?}", running.status());
+    // The next one to look makes it anew.
+    app.run(UPDATE_ONE);
+    running.reach(|status| status.phase == Phase::Capturing).await;
     scene.is_exact(&running).await;
     running.stop().await;
 }

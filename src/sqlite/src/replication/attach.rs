@@ -2,7 +2,8 @@
 //!
 //! In order, each only if the one before does not prove that nothing is missing:
 //!
-//! 1. the log still has the frame at which the capture ended: on from there;
+//! 1. the log still has the frame at which the capture ended: on from there. If the database file was written since, this
+//!    is believed only if the database is what the log leads to: another file may have been copied over it;
 //! 2. the log has begun anew once since, and the frames behind that place are still to be read: those first, then the new
 //!    round. Believed only if the database then is what they lead to, page by page, and if the last of them is known to have
 //!    been committed;
@@ -65,7 +66,10 @@ impl Capturer {
         };
         self.live = Some(live);
         let lost = match continuation {
-            Continuation::Next => return Ok(None),
+            Continuation::Next if !self.file_written || self.leads_to_database()? => return Ok(None),
+            Continuation::Next => {
+                "the database is not what its log continues: was a file copied over it?".into()
+            }
             Continuation::OldTail(transactions) => match self.adopt_old_tail(transactions)? {
                 // Without transactions there nothing was missed.
                 Some((count, fall_back)) => return Ok((count > 0).then_some(fall_back)),
@@ -111,6 +115,23 @@ impl Capturer {
             return lost("the log began anew since the capture ended, and has overwritten what followed");
         }
         Ok(Continuation::OldTail(round.read(&position, ALL).map_err(io)?))
+    }
+
+    /// Whether the database is what the transactions behind the position lead to, page by page.
+    fn leads_to_database(&self) -> Result<bool> {
+        let live = self.live()?;
+        let Some(position) = self.position else { return Ok(false) };
+        let io = failed("read the log of", live.path());
+        let (mut table, mut last) = (self.table.clone(), self.last);
+        if let Some(round) = Round::open(live.log(), live.page_size(), self.head.hash_seed).map_err(io)? {
+            let bounds = Bounds { frames: Some(live.mark().header.frames), bytes_max: u64::MAX };
+            let mut increment = Increment::new(position);
+            for transaction in round.read(&position, bounds).map_err(io)? {
+                let time = self.time_behind(last);
+                record((&mut table, &mut last), &mut increment, transaction, time)?;
+            }
+        }
+        Ok(table_of(&live.snapshot()?, &table)?.state() == table.state())
     }
 
     /// Takes transactions of the old round, if they and the new round lead to what the database is; how many.

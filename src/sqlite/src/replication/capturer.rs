@@ -51,6 +51,8 @@ pub(super) struct Capturer {
     pub(super) position: Option<WalPosition>,
     /// Whether the table is an empty one although there are commits: their page size was another one.
     pub(super) starts_over: bool,
+    /// Whether the database file may have been written since the position was recorded, when it is taken hold of.
+    pub(super) file_written: bool,
     pub(super) pending: VecDeque<Increment>,
     /// What is not known to be stored, oldest first.
     pub(super) spool: VecDeque<SpoolFile>,
@@ -319,6 +321,7 @@ impl Capturer {
     /// Lets go of the database: the log may go on without us.
     pub(super) fn let_go(&mut self) {
         self.live = None;
+        self.file_written = true;
     }
 
     /// Keeps the log short while the database is not held.

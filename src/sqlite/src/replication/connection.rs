@@ -79,10 +79,13 @@ pub(super) fn refused(path: &Path, error: rusqlite::Error) -> Error {
                  media store single captures with `walkeep replicate --once`"
             ),
         ),
-        ffi::SQLITE_PROTOCOL => Error::invalid(
-            what(),
-            "its locks do not work as they must (a network file system?): keep the database on a local disk",
-        ),
+        ffi::SQLITE_PROTOCOL => Error::Exhausted {
+            what: format!(
+                "{} cannot be read now: a process stands still in the middle of a change to its -shm, or locks do not \
+                 work there (a network file system?)",
+                path.display()
+            ),
+        },
         _ => explain(path, error),
     }
 }

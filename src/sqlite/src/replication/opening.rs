@@ -37,6 +37,8 @@ struct Base {
     lost: Option<String>,
     /// Whether the table is that of another page size.
     starts_over: bool,
+    /// Whether the database file was written since the position was recorded.
+    file_written: bool,
     /// The position behind the newest commit of the store, to be recorded before anything is removed.
     stored: Option<Position>,
     spool: Vec<SpoolFile>,
@@ -51,6 +53,7 @@ impl Base {
             position: None,
             lost: Some(why.into()),
             starts_over: false,
+            file_written: true,
             stored: None,
             spool: Vec::new(),
         }
@@ -160,8 +163,9 @@ impl OpeningRequest {
                 return match table {
                     None => self.ours(newest, page_size, "the spool was damaged".into()).await,
                     table => {
-                        let stored = Some(stored);
-                        Ok(Base { table, last, position, lost: None, starts_over: false, stored, spool })
+                        let (stored, lost, starts_over) = (Some(stored), None, false);
+                        let file_written = identity.is_written_since(&captured.database);
+                        Ok(Base { table, last, position, lost, starts_over, file_written, stored, spool })
                     }
                 };
             }
@@ -215,6 +219,7 @@ impl OpeningRequest {
                 Some(Position { log_id: newest.log_id, page_size, commit: newest.commit, wal, database });
             base.position = Some(wal);
             base.lost = None;
+            base.file_written = false;
         } else {
             let size = found.size().max(table.size()).get();
             let pages = (1..=size).filter_map(PageNo::new);
@@ -313,6 +318,7 @@ impl OpeningRequest {
                 last: base.last,
                 position: base.position,
                 starts_over: base.starts_over,
+                file_written: base.file_written,
                 pending: VecDeque::new(),
                 spool,
                 sync_failed,

@@ -20,6 +20,8 @@ pub(crate) struct DatabaseIdentity {
     device: u64,
     inode: u64,
     change_counter: u32,
+    /// When the file was written last, in nanoseconds.
+    modified_ns: i64,
 }
 
 impl DatabaseIdentity {
@@ -33,7 +35,13 @@ impl DatabaseIdentity {
         let mut counter = [0; 4];
         read_at(file, CHANGE_COUNTER, &mut counter)?;
         let change_counter = u32::from_be_bytes(counter);
-        Ok(Self { device: metadata.dev(), inode: metadata.ino(), change_counter })
+        let modified_ns = metadata.mtime().wrapping_mul(1_000_000_000).wrapping_add(metadata.mtime_nsec());
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), change_counter, modified_ns })
+    }
+
+    /// Whether the file was written in between: by a checkpoint, or by somebody who copied another one over it.
+    pub(crate) fn is_written_since(&self, earlier: &Self) -> bool {
+        self.modified_ns != earlier.modified_ns
     }
 
     /// Whether `later` is the same file, and not an older one copied over it, as far as that can be seen.
