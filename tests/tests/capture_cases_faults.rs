@@ -114,7 +114,10 @@ async fn grow_over_the_lock_page(page_size: u32) {
         compare_files(&scene.path("restored.db"), &expected);
     }
     assert!(app.run("PRAGMA page_count").parse::<u32>().unwrap() > lock_page + 5);
-    assert_eq!(scene.is_continuous().await, 4);
+    // While nobody captured, the log may have begun anew and be as long as it was.
+    let kinds = scene.kinds().await;
+    assert_eq!(kinds.len(), 5, "{kinds:?}");
+    assert!(kinds.iter().filter(|kind| **kind == CommitKind::Discontinuous).count() <= 1, "{kinds:?}");
     running.stop().await;
 }
 
