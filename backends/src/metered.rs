@@ -34,6 +34,19 @@ impl Requests {
         self.puts + self.gets + self.lists + self.deletes
     }
 
+    /// Both together.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            puts: self.puts + other.puts,
+            gets: self.gets + other.gets,
+            lists: self.lists + other.lists,
+            deletes: self.deletes + other.deletes,
+            bytes_written: self.bytes_written + other.bytes_written,
+            bytes_read: self.bytes_read + other.bytes_read,
+        }
+    }
+
     /// What came since an earlier reading.
     #[must_use]
     pub const fn since(&self, earlier: &Self) -> Self {

@@ -216,7 +216,7 @@ pub(crate) struct ReplicateArgs {
     #[arg(value_name = "STORE", env = "WALKEEP_STORE", hide_env_values = true, value_parser = StoreParser, required_unless_present = "config")]
     pub(crate) store: Option<StoreUrl>,
     /// Replicate the databases that a configuration file names, instead
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["database", "namespace", "once", "unfenced", "ContinuousArgs"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["database", "namespace", "once", "unfenced", "busy_timeout", "ContinuousArgs"])]
     pub(crate) config: Option<PathBuf>,
     /// The namespace; by default the database's file name without its extension
     #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]

@@ -53,7 +53,13 @@ impl Gathering {
     /// Takes the databases that a pattern matches. Those that are replicated already come first: what is new and
     /// contradicts them is refused, not they. They also stay whatever becomes of the file, as long as there is one.
     pub(crate) fn search(&mut self, directory: &Directory, running: &[PathBuf]) {
-        let (files, errors) = directory.files();
+        let (mut files, errors) = directory.files();
+        if !errors.is_empty() {
+            // What could not be listed is not gone.
+            let missed = running.iter().filter(|file| directory.matches(file) && !files.contains(file));
+            let missed = missed.cloned().collect::<Vec<_>>();
+            files.extend(missed);
+        }
         for error in errors {
             let message = format!("{} cannot be looked into: {}", error.path().display(), error.error());
             self.problems.push(Problem::at(&directory.place, message, "give this user the right to list it"));

@@ -18,10 +18,12 @@ use super::settings::ReplicationSettings;
 
 pub(crate) const TITLE: &str = "[[directory]]";
 
-const MATCHING: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-
-const EXCLUDING: MatchOptions = MatchOptions { require_literal_leading_dot: false, ..MATCHING };
+/// Names that begin with a dot are left out here: the library panics at names that are not UTF-8 if it is to do so.
+const MATCHING: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
 
 /// Databases that a pattern finds.
 #[derive(Clone, Debug)]
@@ -88,12 +90,30 @@ impl Directory {
         // The pattern was tried out when it was read.
         for found in glob::glob_with(&self.pattern, MATCHING).into_iter().flatten() {
             match found {
+                Ok(file) if self.hides(&file) => {}
                 Ok(file) if self.exclude.iter().any(|exclusion| exclusion.matches(&file)) => {}
                 Ok(file) => files.push(file),
                 Err(error) => errors.push(error),
             }
         }
         (files, errors)
+    }
+
+    /// Whether the pattern matches a file, wherever it is.
+    pub(crate) fn matches(&self, file: &Path) -> bool {
+        let pattern = Pattern::new(&self.pattern);
+        let matches = pattern.is_ok_and(|pattern| pattern.matches_path_with(file, MATCHING));
+        matches && !self.hides(file) && !self.exclude.iter().any(|exclusion| exclusion.matches(file))
+    }
+
+    /// Whether a name begins with a dot, and none of the pattern does.
+    fn hides(&self, file: &Path) -> bool {
+        let literal = self.pattern.split(['*', '?', '[']).next().unwrap_or_default();
+        let Some(rest) = self.pattern.get(literal.rfind('/').unwrap_or(0)..) else { return false };
+        let depth = literal.matches('/').count();
+        let dotted =
+            file.components().skip(depth).any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."));
+        dotted && !rest.contains("/.")
     }
 
     /// The entry of a file that matches, or why it cannot have one.
@@ -123,9 +143,9 @@ impl Exclusion {
         match self {
             Self::Name(pattern) => {
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
-                pattern.matches_with(&name, EXCLUDING)
+                pattern.matches_with(&name, MATCHING)
             }
-            Self::Path(pattern) => pattern.matches_path_with(file, EXCLUDING),
+            Self::Path(pattern) => pattern.matches_path_with(file, MATCHING),
         }
     }
 }

@@ -65,12 +65,16 @@ fn seconds(time: UnixMillis) -> f64 {
     number(time.get()) / 1000.0
 }
 
+/// A name, what it says, and the value of it.
+type Gauge<'a> = (&'a str, &'a str, &'a dyn Fn(&Status) -> Option<f64>);
+type Counter = (&'static str, &'static str, fn(&Status) -> u64);
+
 fn gauges_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let now = figures.now;
     let lag = |status: &Status| Some(number(status.lag_ms(now)) / 1000.0);
     let flag = |yes: bool| Some(f64::from(u8::from(yes)));
     let is = |phase: Phase| move |status: &Status| flag(status.phase == phase);
-    let gauges: [(&str, &str, &dyn Fn(&Status) -> Option<f64>); 14] = [
+    let gauges: [Gauge<'_>; 14] = [
         ("walkeep_lag_seconds", "Age of the oldest commit that a restore cannot reach", &lag),
         ("walkeep_capturing", "Whether the database is captured, commit by commit", &is(Phase::Capturing)),
         (
@@ -112,7 +116,7 @@ fn gauges_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -
 }
 
 fn counters_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let counters: [(&str, &str, fn(&Status) -> u64); 5] = [
+    let counters: [Counter; 5] = [
         ("walkeep_transactions", "Transactions captured", |status| status.transactions),
         ("walkeep_frames", "Frames captured", |status| status.frames),
         ("walkeep_stored_segments", "Segments stored", |status| status.segments_stored),

@@ -56,6 +56,8 @@ pub(super) struct Capturer {
     pub(super) pending: VecDeque<Increment>,
     /// What is not known to be stored, oldest first.
     pub(super) spool: VecDeque<SpoolFile>,
+    /// What is stored and could not be removed from the spool yet, oldest first.
+    pub(super) leftover: Vec<SpoolFile>,
     /// Whether a sync has failed in this process: then only what is stored counts as durable.
     pub(super) sync_failed: Arc<AtomicBool>,
     /// Transactions captured since the start.
@@ -94,6 +96,10 @@ impl Capturer {
     fn drain(&mut self) -> Result<Captured> {
         let drained = self.drain_keeping_older()?;
         if drained == Captured::All {
+            if self.live()?.mark().may_restart {
+                // What only the mark before keeps in the log is durable before that ends.
+                self.sync()?;
+            }
             self.live_mut()?.release();
         }
         Ok(drained)
@@ -105,7 +111,7 @@ impl Capturer {
             while !self.pending.is_empty() {
                 self.seal_next()?;
             }
-            if self.spool_bytes() >= self.options.spool_bytes_max {
+            if self.spool_is_full() {
                 return Ok(Captured::SpoolFull);
             }
             if !self.read_next()? {
@@ -120,6 +126,12 @@ impl Capturer {
 
     pub(super) fn live(&self) -> Result<&LiveDatabase> {
         self.live.as_ref().ok_or_else(not_held)
+    }
+
+    /// Whether what waits is more than may. The first segment does not count: whatever its size, it has to be there.
+    fn spool_is_full(&self) -> bool {
+        let behind_first = self.spool.iter().skip(1).map(|file| file.segment.summary.len);
+        behind_first.sum::<u64>() >= self.options.spool_bytes_max
     }
 
     /// Bytes of segments in the spool.
@@ -267,16 +279,20 @@ impl Capturer {
     ///
     /// `Io`: what stays is handed over again after a restart.
     pub(super) fn stored(&mut self, end: FrameNo) -> Result<()> {
-        let mut newest = None;
-        let mut files = Vec::new();
         while let Some(file) = self.spool.pop_front_if(|file| file.end() <= end) {
-            newest = Some(file.position);
-            files.push(file);
+            self.leftover.push(file);
         }
-        if let Some(position) = newest {
-            self.state.set_position(&position, false)?;
+        // The last one has the position behind all of them: removing the others needs no room.
+        while self.leftover.len() > 1 {
+            let Some(file) = self.leftover.first() else { break };
+            self.state.remove_from_spool(file)?;
+            self.leftover.remove(0);
         }
-        files.iter().try_for_each(|file| self.state.remove_from_spool(file))
+        let Some(last) = self.leftover.first() else { return Ok(()) };
+        self.state.set_position(&last.position, false)?;
+        self.state.remove_from_spool(last)?;
+        self.leftover.clear();
+        Ok(())
     }
 
     /// Makes everything captured durable on local disk.

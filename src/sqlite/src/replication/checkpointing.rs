@@ -14,6 +14,11 @@ use super::capturer::{Captured, Capturer};
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// Checkpoints beside the writers before they are kept out for the rest.
+const ROUNDS_BESIDE_WRITERS: u32 = 4;
+/// What is left for a barrier is at most so many times the length from which the log is checkpointed.
+const BARRIER_CHECKPOINTS_MAX: u64 = 4;
+
 /// What came of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Checkpointed {
@@ -36,15 +41,24 @@ impl Capturer {
             return Ok(Checkpointed::Later);
         }
         self.sync_position()?;
-        let beside_writers = self.checkpoint_to_mark()?;
-        if beside_writers != Checkpointed::Complete {
-            return Ok(beside_writers);
-        }
-        if self.close_round()? {
-            return Ok(Checkpointed::Complete);
+        // Each round leaves less for the next one, unless writers are faster than the disk.
+        for _ in 0..ROUNDS_BESIDE_WRITERS {
+            let beside_writers = self.checkpoint_to_mark()?;
+            if beside_writers != Checkpointed::Complete {
+                return Ok(beside_writers);
+            }
+            if self.close_round()? {
+                return Ok(Checkpointed::Complete);
+            }
+            if self.left_to_checkpoint()? <= self.options.checkpoint_bytes / 4 {
+                break;
+            }
         }
         let Some(barrier) = self.live()?.barrier()? else { return Ok(Checkpointed::Later) };
-        // Nobody commits now.
+        // Nobody commits now. Whoever waits does so for as long as what came meanwhile takes.
+        if self.left_to_checkpoint()? > BARRIER_CHECKPOINTS_MAX * self.options.checkpoint_bytes {
+            return Ok(Checkpointed::Later);
+        }
         let done = self.finish_behind_barrier();
         drop(barrier);
         done
@@ -78,17 +92,24 @@ impl Capturer {
         Ok(done)
     }
 
-    /// Brings everything up to the mark into the database file.
+    /// Bytes of the log that are not in the database file.
+    fn left_to_checkpoint(&self) -> Result<u64> {
+        let live = self.live()?;
+        let frames = live.look()?.map_or(0, |header| header.frames);
+        Ok(frames.saturating_sub(live.in_file()?) * live.page_size().bytes_u64())
+    }
+
+    /// Brings everything that the mark sees for sure into the database file.
     fn checkpoint_to_mark(&self) -> Result<Checkpointed> {
         let live = self.live()?;
-        let header = live.mark().header;
+        let sees = live.mark().sees;
         let mut reached = Checkpointed::Later;
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 std::thread::sleep(PAUSE);
             }
             reached = match live.checkpoint() {
-                Ok((_, done)) if done >= header.frames => return Ok(Checkpointed::Complete),
+                Ok((_, done)) if done >= sees => return Ok(Checkpointed::Complete),
                 Ok(_) => Checkpointed::BlockedByReader,
                 Err(Error::Exhausted { .. }) => Checkpointed::Later,
                 Err(error) => return Err(error),

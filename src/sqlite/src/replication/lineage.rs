@@ -48,7 +48,14 @@ impl Local {
         identity: &DatabaseIdentity,
         page_size: PageSize,
     ) -> Lineage {
+        let opened =
+            self.opening.filter(|opening| opening.log_id == newest.log_id && newest.epoch <= opening.epoch);
         let Some(captured) = self.newest().filter(|captured| captured.log_id == newest.log_id) else {
+            // The opening is made durable, the position only now and then.
+            let database = opened.and_then(|opening| opening.database);
+            if database.is_some_and(|database| database.goes_on_as(identity)) {
+                return Lineage::Ours("the local state was lost (a power loss?)".into());
+            }
             return Lineage::Unknown("there is no local state that says that it does".into());
         };
         if !captured.database.goes_on_as(identity) {
@@ -78,10 +85,7 @@ impl Local {
             }
             return Lineage::Yes { captured, stored, unsent };
         }
-        let ours = self
-            .opening
-            .is_some_and(|opening| opening.log_id == newest.log_id && newest.epoch <= opening.epoch);
-        if ours && newest.commit.frame_no > captured.commit.frame_no {
+        if opened.is_some() && newest.commit.frame_no > captured.commit.frame_no {
             return Lineage::Ours("the local state is older than what is stored (a power loss?)".into());
         }
         Lineage::Unknown(format!("another writer has continued the namespace, in epoch {}", newest.epoch))
@@ -109,7 +113,7 @@ mod tests {
 
     fn identity(inode: u64, change_counter: u32) -> DatabaseIdentity {
         serde_json::from_value(
-            serde_json::json!({"device": 1, "inode": inode, "change_counter": change_counter}),
+            serde_json::json!({"device": 1, "inode": inode, "change_counter": change_counter, "modified_ns": 0}),
         )
         .unwrap()
     }
@@ -120,7 +124,7 @@ mod tests {
     }
 
     fn local(frame: u64, epoch: u32) -> Local {
-        let opening = Some(Opening { log_id: LogId(1), epoch: Epoch(epoch) });
+        let opening = Some(Opening { log_id: LogId(1), epoch: Epoch(epoch), database: Some(identity(7, 3)) });
         Local { position: Some(position(frame)), spool: Vec::new(), opening }
     }
 
@@ -142,6 +146,15 @@ mod tests {
         assert!(matches!(of(&Local::default(), &newest(9, 2)), Lineage::Unknown(_)));
         let other = Newest { log_id: LogId(2), ..newest(9, 2) };
         assert!(matches!(of(&local(9, 2), &other), Lineage::Unknown(_)), "another log");
+    }
+
+    #[test]
+    fn a_lost_position_is_made_up_for_by_the_opening_of_the_same_file() {
+        let lost = Local { position: None, ..local(9, 2) };
+        assert!(matches!(of(&lost, &newest(9, 2)), Lineage::Ours(_)));
+        assert!(matches!(of(&lost, &newest(9, 3)), Lineage::Unknown(_)), "another writer's");
+        let other = lost.lineage(&newest(9, 2), &identity(8, 3), PageSize::DEFAULT);
+        assert!(matches!(other, Lineage::Unknown(_)), "another file");
     }
 
     #[test]

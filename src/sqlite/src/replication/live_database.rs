@@ -23,7 +23,7 @@ use crate::locks::is_written;
 use crate::snapshot::Snapshot;
 use crate::wal::Wal;
 use crate::wal_header::read_at;
-use crate::wal_index::WalIndexHeader;
+use crate::wal_index::{WalIndexHeader, backfilled};
 use crate::wal_position::WalPosition;
 
 /// A database in WAL mode, held by a mark.
@@ -119,6 +119,15 @@ impl LiveDatabase {
     pub(super) fn log_bytes(&self) -> Result<u64> {
         let frames = self.look()?.map_or(0, |header| header.frames);
         Ok(frames * (crate::wal_header::FRAME_HEADER_LEN as u64 + self.page_size.bytes_u64()))
+    }
+
+    /// How many frames of the log are in the database file.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub(super) fn in_file(&self) -> Result<u64> {
+        backfilled(&self.shm).map_err(failed("read the -shm of", &self.path))
     }
 
     /// Whether a writer is at work, whose commit may not be visible yet.
@@ -235,6 +244,14 @@ impl LiveDatabase {
     pub(super) fn checkpoint(&self) -> Result<(u64, u64)> {
         let connection = connect(&self.path, Duration::ZERO)?;
         connection::checkpoint(&self.path, &connection)
+    }
+
+    /// Copies frames of the log into the database while it is not held, so that the log can begin anew.
+    pub(super) fn checkpoint_unattended(path: &Path) {
+        let done = connect(path, Duration::ZERO).and_then(|it| connection::checkpoint(path, &it));
+        if let Err(error) = done {
+            tracing::debug!(%error, "a checkpoint did not come about");
+        }
     }
 
     /// Keeps writers out for a moment; `None` when one does not make room.

@@ -27,6 +27,8 @@ pub(super) struct Mark {
     connection: Option<Connection>,
     /// The log after the transaction began: at least what it sees.
     pub(super) header: WalIndexHeader,
+    /// Frames of that round that it sees for sure: others may have come while it began.
+    pub(super) sees: u64,
     /// Whether every frame of `header` is in the database file, which then has nothing beyond them.
     pub(super) all_in_file: bool,
     /// Whether the log may begin anew while the mark is held, once.
@@ -53,10 +55,12 @@ impl Mark {
                 continue;
             }
             // Frames are only added to a round, and only more of them come into the file.
-            let held = before.is_some_and(|before| before.salts == header.salts && in_file < before.frames);
+            let before = before.filter(|before| before.salts == header.salts);
+            let held = before.is_some_and(|before| in_file < before.frames);
             return Ok(Self {
                 connection: Some(connection),
                 header,
+                sees: before.map_or(0, |before| before.frames),
                 all_in_file: in_file >= header.frames,
                 may_restart: !held,
             });

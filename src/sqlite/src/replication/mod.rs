@@ -2,11 +2,11 @@
 //!
 //! A [`Replicator`] serves any number of databases, without a thread for each:
 //!
-//! - [`LiveDatabase`](live_database) holds a database with read marks, so that its log cannot begin anew before it
+//! - a `LiveDatabase` holds a database with read marks, so that its log cannot begin anew before it
 //!   was captured;
-//! - a [`Capturer`](capturer) reads the log and seals its transactions into the spool;
-//! - a [`Session`](session) hands them to the store, through an [`AsyncStorage`](walkeep::storage::AsyncStorage);
-//! - [`lineage`] and [`opening`] decide whether a database continues its namespace, [`attach`] from where.
+//! - a `Capturer` reads the log and seals its transactions into the spool;
+//! - a `Session` hands them to the store, through an [`AsyncStorage`](walkeep::storage::AsyncStorage);
+//! - the modules `lineage` and `opening` decide whether a database continues its namespace, `attach` from where.
 //!
 //! What is guaranteed: the newest commit that is stored is a state that the database had; if transactions could not be
 //! captured one by one, that is said ([`FallBack`]), and the next commit is marked as discontinuous.

@@ -141,8 +141,8 @@ impl OpeningRequest {
         let there = Arc::clone(state);
         let live = held.take().ok_or_else(not_held)?;
         let (local, identity, live) = blocking(move || {
-            let local =
-                Local { position: there.position()?, spool: there.spool()?, opening: there.opening()? };
+            let position = there.position()?;
+            let local = Local { position, spool: there.spool(position.as_ref())?, opening: there.opening()? };
             Ok((local, live.identity()?, live))
         })
         .await?;
@@ -299,11 +299,12 @@ impl OpeningRequest {
         let (options, handles, sync_failed) =
             (self.options.clone(), self.handles.clone(), Arc::clone(&self.sync_failed));
         blocking(move || {
-            state.set_opening(&Opening { log_id: head.log_id, epoch: head.epoch })?;
+            let database = Some(live.identity()?);
             if let Some(stored) = &base.stored {
                 state.set_position(stored, true)?;
             }
             state.keep_in_spool(&base.spool)?;
+            state.set_opening(&Opening { log_id: head.log_id, epoch: head.epoch, database })?;
             let spool = base.spool.into_iter().map(|file| file.restamped(head.epoch));
             let spool = spool.collect::<Result<VecDeque<_>>>()?;
             let mut capturer = Capturer {
@@ -321,6 +322,7 @@ impl OpeningRequest {
                 file_written: base.file_written,
                 pending: VecDeque::new(),
                 spool,
+                leftover: Vec::new(),
                 sync_failed,
                 transactions: 0,
                 frames: 0,

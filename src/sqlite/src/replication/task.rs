@@ -22,6 +22,8 @@ const HELD_CHECKPOINTS_MAX: u64 = 16;
 /// The pause after the first failure; each further one doubles it.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(250);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// The longest pause after failures of local files, or damage.
+const BACK_OFF_LONG_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// Threads that work on local files at the same time, for all databases of the process.
 static WORKERS: Semaphore = Semaphore::const_new(16);
@@ -65,16 +67,24 @@ impl Task {
     pub(super) async fn run(mut self) -> Result<bool> {
         let (path, asked) = (self.path.clone(), self.request.options.state_directory.clone());
         let handles = self.request.handles.clone();
-        let state = blocking(move || {
+        let state = move || {
             let path = std::fs::canonicalize(&path).unwrap_or(path);
             let directory = asked.unwrap_or_else(|| state_directory(&path));
             StateDirectory::open(&directory, &handles)
-        });
-        let state = match state.await {
-            Ok(state) => Arc::new(state),
-            Err(error) => return self.fail(None, error).await,
         };
         let mut back_off = BACK_OFF_FIRST;
+        let state = loop {
+            match blocking(state.clone()).await {
+                Ok(state) => break Arc::new(state),
+                Err(error @ Error::Invalid { .. }) => return self.fail(None, error).await,
+                Err(error) => self.reporter.failed(&error),
+            }
+            if self.told_to_stop_within(back_off).await {
+                return Ok(false);
+            }
+            back_off = (back_off * 2).min(BACK_OFF_MAX);
+        };
+        back_off = BACK_OFF_FIRST;
         loop {
             let begun = tokio::time::Instant::now();
             let error = match self.session(&state).await {
@@ -98,7 +108,10 @@ impl Task {
             if self.told_to_stop_within(back_off).await {
                 return Ok(false);
             }
-            back_off = (back_off * 2).min(BACK_OFF_MAX);
+            // Each opening of a namespace leaves something in the store: what does not pass by itself is tried rarely.
+            let passes =
+                matches!(error, Error::Unavailable { .. } | Error::Unknown { .. } | Error::NotFound { .. });
+            back_off = (back_off * 2).min(if passes { BACK_OFF_MAX } else { BACK_OFF_LONG_MAX });
         }
     }
 
@@ -116,11 +129,12 @@ impl Task {
     }
 
     async fn fail(&mut self, state: Option<&Arc<StateDirectory>>, error: Error) -> Result<bool> {
-        let text = error.to_string();
+        let (text, now) = (error.to_string(), self.request.handles.clock.now());
         let _ = self.failed.set(error.again());
         self.reporter.update(|status| {
             status.phase = Phase::Failed;
             status.last_error = Some(text);
+            status.waiting_since.get_or_insert(now);
         });
         // Whoever is told finds it in the status as well.
         self.flushes.fail(&error);
@@ -145,10 +159,13 @@ impl Task {
         let log_bytes_max = self.request.options.checkpoint_bytes.saturating_mul(HELD_CHECKPOINTS_MAX);
         let live = blocking(move || match held {
             Some(held) if held.log_bytes()? <= log_bytes_max && !held.is_replaced()? => Ok(held),
-            held => {
+            Some(held) => {
+                // Without the mark the log can begin anew: if everything is brought into the database file.
                 drop(held);
+                LiveDatabase::checkpoint_unattended(&path);
                 LiveDatabase::open(&path, timeout)
             }
+            None => LiveDatabase::open(&path, timeout),
         });
         let opening = self.request.clone().open(Arc::clone(state), live.await?);
         let (opened, held) = tokio::select! {

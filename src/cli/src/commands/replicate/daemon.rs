@@ -1,5 +1,6 @@
 //! `walkeep replicate DB STORE` and `walkeep replicate --config FILE`: every transaction, until it is told to stop.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,13 +88,14 @@ async fn run(mut fleet: Fleet, mut config: Option<(PathBuf, Config)>) -> anyhow:
     let [Ok(terminate), Ok(interrupt), Ok(hangup)] = [terminate, interrupt, hangup] else {
         anyhow::bail!("signals cannot be listened to");
     };
+    let mut noted = BTreeSet::new();
     let mut rescan = tokio::time::interval(RESCAN);
     rescan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     rescan.tick().await;
     loop {
         tokio::select! {
             (path, outcome) = fleet.ended() => {
-                match (outcome, fleet.has_failed_altogether()) {
+                match (outcome, config.is_none() || fleet.has_failed_altogether()) {
                     (Err(error), true) => return Err(error.into()),
                     (Ok(_), true) => return Ok(ExitCode::SUCCESS),
                     (Err(error), false) => output::note(format!("{}: no longer replicated: {error}", path.display())),
@@ -108,7 +110,11 @@ async fn run(mut fleet: Fleet, mut config: Option<(PathBuf, Config)>) -> anyhow:
                         Ok(read) => {
                             *config = read;
                             output::note(format!("{} was read again", path.display()));
-                            replicate(&mut fleet, config, true).await;
+                            noted.clear();
+                            replicate(&mut fleet, config, true, &mut noted).await;
+                            if fleet.has_failed_altogether() {
+                                anyhow::bail!("nothing of the new configuration can be replicated");
+                            }
                         }
                         Err(error) => output::note(format!("the configuration stays as it was: {error}")),
                     }
@@ -116,13 +122,22 @@ async fn run(mut fleet: Fleet, mut config: Option<(PathBuf, Config)>) -> anyhow:
             }
             _ = rescan.tick(), if config.is_some() => {
                 if let Some((_, config)) = &config {
-                    replicate(&mut fleet, config, false).await;
+                    replicate(&mut fleet, config, false, &mut noted).await;
                 }
             }
         }
     }
-    let left = fleet.stop_all().await;
-    if left.is_empty() {
+    let failures = fleet.failures();
+    let mut left = fleet.stop_all().await;
+    if let Some(at) = left.iter().position(|(_, outcome)| matches!(outcome, Err(Error::Fenced { .. })))
+        && let (_, Err(fenced)) = left.swap_remove(at)
+    {
+        return Err(fenced.into());
+    }
+    if failures > 0 {
+        output::note(format!("{} had failed before", output::count(failures as u64, "database")));
+    }
+    if left.is_empty() && failures == 0 {
         output::note("stopped; everything that was committed is stored");
         return Ok(ExitCode::SUCCESS);
     }
@@ -136,10 +151,12 @@ async fn run(mut fleet: Fleet, mut config: Option<(PathBuf, Config)>) -> anyhow:
 }
 
 /// Replicates what the configuration means now.
-async fn replicate(fleet: &mut Fleet, config: &Config, again: bool) {
+async fn replicate(fleet: &mut Fleet, config: &Config, again: bool, noted: &mut BTreeSet<String>) {
     let (databases, problems) = config.rescan(&fleet.paths());
-    for problem in problems.iter().filter(|_| again) {
-        output::note(format!("warning: {problem}"));
+    for problem in problems.iter().map(ToString::to_string) {
+        if noted.insert(problem.clone()) {
+            output::note(format!("warning: {problem}"));
+        }
     }
     note_refused(&fleet.replicate(databases.entries.into_iter().map(Wanted::from).collect(), again).await);
 }

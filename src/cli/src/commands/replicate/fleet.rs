@@ -1,6 +1,6 @@
 //! The replications of a process: started and stopped as the configuration says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use walkeep::backends::StoreUrl;
 use walkeep::storage::StorageOptions;
 use walkeep::{Error, Fencing, Handles};
 use walkeep_sqlite::replication::{DatabaseSpec, Phase, Replication, ReplicationStore, Replicator};
+use walkeep_sqlite::{Probe, probe};
 
 use super::registry::Registry;
 use super::wanted::Wanted;
@@ -25,6 +26,33 @@ pub(super) type Outcome = Result<bool, Error>;
 struct Running {
     wanted: Wanted,
     stop: oneshot::Sender<()>,
+    /// Tells this run from others of the database.
+    number: u64,
+}
+
+/// A replication that ended by itself.
+struct Failed {
+    wanted: Wanted,
+    /// Another writer has the namespace: it is not taken back by a look at the configuration.
+    fenced: bool,
+    /// What the file was then.
+    found: Option<Probe>,
+}
+
+impl Failed {
+    fn new(wanted: Wanted, error: Option<&Error>) -> Self {
+        let found = probe(&wanted.path).ok();
+        Self { wanted, fenced: matches!(error, Some(Error::Fenced { .. })), found }
+    }
+
+    /// Whether the file was not yet what can be replicated: it may come.
+    fn may_come(&self) -> bool {
+        matches!(self.found, Some(Probe::Missing | Probe::Empty | Probe::Database { wal_mode: false }))
+    }
+
+    fn has_come(&self) -> bool {
+        self.may_come() && probe(&self.wanted.path).ok() != self.found
+    }
 }
 
 /// The replications of a process.
@@ -34,9 +62,13 @@ pub(super) struct Fleet {
     registry: Registry,
     stores: Vec<((StoreUrl, bool), ReplicationStore)>,
     running: BTreeMap<PathBuf, Running>,
-    /// Those that ended by themselves, and will not be started again before the configuration is read again.
-    failed: BTreeMap<PathBuf, Wanted>,
-    tasks: JoinSet<(PathBuf, Outcome)>,
+    /// Those that ended by themselves. They are started again when the configuration is read again, or wants them
+    /// differently, or when a file has come.
+    failed: BTreeMap<PathBuf, Failed>,
+    tasks: JoinSet<(u64, PathBuf, Outcome)>,
+    /// Those that ended while others were waited for.
+    aside: VecDeque<(u64, PathBuf, Outcome)>,
+    runs: u64,
 }
 
 impl Fleet {
@@ -49,6 +81,8 @@ impl Fleet {
             running: BTreeMap::new(),
             failed: BTreeMap::new(),
             tasks: JoinSet::new(),
+            aside: VecDeque::new(),
+            runs: 0,
         }
     }
 
@@ -61,22 +95,35 @@ impl Fleet {
     /// tried again only if `again`, or if it is wanted differently now. Returns what could not be started.
     pub(super) async fn replicate(&mut self, wanted: Vec<Wanted>, again: bool) -> Vec<(PathBuf, Error)> {
         let wanted = wanted.into_iter().map(|one| (one.path.clone(), one)).collect::<BTreeMap<_, _>>();
-        if again {
-            self.failed.clear();
-        }
-        self.failed.retain(|path, failed| wanted.get(path) == Some(failed));
+        let (registry, stays) = (&self.registry, |path: &PathBuf, failed: &Failed| {
+            wanted.get(path) == Some(&failed.wanted) && (!again || failed.fenced) && !failed.has_come()
+        });
+        self.failed.retain(|path, failed| {
+            let stays = stays(path, failed);
+            if !stays {
+                registry.remove(path);
+            }
+            stays
+        });
         let unwanted = |(path, running): (&PathBuf, &Running)| {
             (wanted.get(path) != Some(&running.wanted)).then(|| path.clone())
         };
         let stopped = self.running.iter().filter_map(unwanted).collect::<Vec<_>>();
-        self.stop(stopped).await;
+        for (path, outcome) in self.stop(stopped).await {
+            let how = match outcome {
+                Ok(true) => "no longer replicated; everything is stored".to_string(),
+                Ok(false) => "no longer replicated; not everything is stored".to_string(),
+                Err(error) => format!("no longer replicated; not everything is stored: {error}"),
+            };
+            output::note(format!("{}: {how}", path.display()));
+        }
         let mut refused = Vec::new();
         for (path, one) in wanted {
             if self.running.contains_key(&path) || self.failed.contains_key(&path) {
                 continue;
             }
             if let Err(error) = self.start(one.clone()) {
-                self.failed.insert(path.clone(), one);
+                self.failed.insert(path.clone(), Failed::new(one, Some(&error)));
                 refused.push((path, error));
             }
         }
@@ -94,8 +141,15 @@ impl Fleet {
         let path = wanted.path.clone();
         self.registry.add(path.clone(), replication.watch());
         let (stop, stopped) = oneshot::channel();
-        self.tasks.spawn(run(path.clone(), replication, stopped));
-        self.running.insert(path, Running { wanted, stop });
+        self.runs += 1;
+        let (number, of) = (self.runs, path.clone());
+        self.tasks.spawn(async move {
+            // A panic is a failure of this one.
+            let ended = tokio::spawn(run(replication, stopped)).await;
+            let outcome = ended.unwrap_or_else(|error| Err(Error::Unknown { what: error.to_string() }));
+            (number, of, outcome)
+        });
+        self.running.insert(path, Running { wanted, stop, number });
         Ok(())
     }
 
@@ -118,55 +172,63 @@ impl Fleet {
     /// Waits until a replication ends by itself.
     pub(super) async fn ended(&mut self) -> (PathBuf, Outcome) {
         loop {
-            let Some(ended) = self.tasks.join_next().await else { return std::future::pending().await };
-            let Ok((path, outcome)) = ended else { continue };
-            if let Some(running) = self.running.remove(&path) {
-                self.failed.insert(path.clone(), running.wanted);
+            let next = match self.aside.pop_front() {
+                Some(ended) => Some(Ok(ended)),
+                None => self.tasks.join_next().await,
+            };
+            let Some(ended) = next else { return std::future::pending().await };
+            let Ok((number, path, outcome)) = ended else { continue };
+            let is_this = self.running.get(&path).is_some_and(|running| running.number == number);
+            if let Some(running) = is_this.then(|| self.running.remove(&path)).flatten() {
+                self.failed.insert(path.clone(), Failed::new(running.wanted, outcome.as_ref().err()));
                 return (path, outcome);
             }
         }
     }
 
-    /// Whether nothing runs any more, although something should.
+    /// Whether nothing runs any more, although something should, and no file is waited for.
     pub(super) fn has_failed_altogether(&self) -> bool {
-        self.running.is_empty() && !self.failed.is_empty()
+        self.running.is_empty() && !self.failed.is_empty() && !self.failed.values().any(Failed::may_come)
     }
 
-    /// Stops these, and waits for them. Returns what was not stored, or failed.
+    /// How many have ended by themselves.
+    pub(super) fn failures(&self) -> usize {
+        self.failed.len()
+    }
+
+    /// Stops these, and waits for them.
     async fn stop(&mut self, paths: Vec<PathBuf>) -> Vec<(PathBuf, Outcome)> {
-        let mut waiting = paths.len();
+        let mut waiting = BTreeSet::new();
         for path in paths {
-            match self.running.remove(&path) {
+            if let Some(running) = self.running.remove(&path) {
+                waiting.insert(running.number);
                 // An error is that it ends by itself just now.
-                Some(running) => drop(running.stop.send(())),
-                None => waiting -= 1,
+                let _ = running.stop.send(());
             }
             self.registry.remove(&path);
         }
-        let mut left = Vec::new();
-        while waiting > 0 {
-            let Some(ended) = self.tasks.join_next().await else { break };
-            waiting -= 1;
-            match ended {
-                Ok((_, Ok(true))) | Err(_) => {}
-                Ok(other) => left.push(other),
+        let mut stopped = Vec::new();
+        while !waiting.is_empty() {
+            match self.tasks.join_next().await {
+                None => break,
+                Some(Err(_)) => {}
+                Some(Ok((number, path, outcome))) if waiting.remove(&number) => stopped.push((path, outcome)),
+                Some(Ok(other)) => self.aside.push_back(other),
             }
         }
-        left
+        stopped
     }
 
     /// Stops everything. Returns what was not stored, or failed.
     pub(super) async fn stop_all(&mut self) -> Vec<(PathBuf, Outcome)> {
-        self.stop(self.paths()).await
+        let mut stopped = self.stop(self.paths()).await;
+        stopped.retain(|(_, outcome)| !matches!(outcome, Ok(true)));
+        stopped
     }
 }
 
 /// Lets a replication run until it ends or is told to stop.
-async fn run(
-    path: PathBuf,
-    mut replication: Replication,
-    stopped: oneshot::Receiver<()>,
-) -> (PathBuf, Outcome) {
+async fn run(mut replication: Replication, stopped: oneshot::Receiver<()>) -> Outcome {
     let mut status = replication.watch();
     let announced = async {
         while status.borrow_and_update().phase != Phase::Capturing {
@@ -185,9 +247,8 @@ async fn run(
         _ = stopped => None,
         () = announced => None,
     };
-    let outcome = match outcome {
+    match outcome {
         Some(ended) => ended,
         None => replication.stop(STOP_WITHIN).await,
-    };
-    (path, outcome)
+    }
 }

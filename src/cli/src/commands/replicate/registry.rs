@@ -46,6 +46,12 @@ impl Registry {
 
     /// What has gone to each store, by its name without secrets.
     pub(crate) fn requests(&self) -> Vec<(String, Requests)> {
-        self.inner().stores.iter().map(|(name, store)| (name.clone(), store.requests())).collect()
+        let mut requests = BTreeMap::<String, Requests>::new();
+        for (name, store) in &self.inner().stores {
+            // Two may differ in settings only, which the name leaves out.
+            let (sum, more) = (requests.entry(name.clone()).or_default(), store.requests());
+            *sum = sum.plus(&more);
+        }
+        requests.into_iter().collect()
     }
 }

@@ -37,6 +37,7 @@ impl Session<'_> {
         let whole = match captured {
             Ok(Captured::All) => {
                 self.behind_since = None;
+                self.local_failures = 0;
                 self.reporter.update(|status| status.last_error = None);
                 true
             }
@@ -64,7 +65,10 @@ impl Session<'_> {
             return Err(error);
         }
         self.reporter.failed(&error);
-        self.due = Some(Instant::now() + LOCAL_BACK_OFF);
+        // What was written in vain may have taken the room of others: less and less often.
+        let doubled = 2_u32.pow(self.local_failures.min(6));
+        self.local_failures += 1;
+        self.due = Some(Instant::now() + LOCAL_BACK_OFF * doubled);
         Ok(())
     }
 

@@ -33,7 +33,11 @@ impl Session<'_> {
                 let time = now >= self.last_capture + interval;
                 let storing = !self.handed_over.is_empty() && bytes < options.checkpoint_bytes;
                 let long = bytes >= options.seal_bytes.min(2 * options.checkpoint_bytes);
-                if (time && !storing) || long {
+                // A checkpoint of others may be waiting for our mark, and all writers for it.
+                let written = self.with(|capturer| capturer.live()?.is_written()).await??;
+                let waited_for = written && self.last_look_found_writer;
+                self.last_look_found_writer = written;
+                if (time && (!storing || waited_for)) || long {
                     self.capture().await?;
                 }
                 self.last_activity = Instant::now();

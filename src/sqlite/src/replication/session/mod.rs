@@ -61,6 +61,8 @@ pub(super) struct Session<'a> {
     last_capture: Instant,
     last_activity: Instant,
     last_look_found_writer: bool,
+    /// Captures in a row that local files held up.
+    local_failures: u32,
     /// Since when commits are known that are not captured.
     behind_since: Option<UnixMillis>,
     checkpoint_not_before: Instant,
@@ -95,6 +97,7 @@ impl<'a> Session<'a> {
             last_capture: now,
             last_activity: now,
             last_look_found_writer: false,
+            local_failures: 0,
             behind_since: None,
             checkpoint_not_before: now,
             aside_not_before: now,

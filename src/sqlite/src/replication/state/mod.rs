@@ -43,6 +43,9 @@ const LOCK: &str = "lock";
 pub(crate) struct Opening {
     pub(crate) log_id: LogId,
     pub(crate) epoch: Epoch,
+    /// The database that it was opened for.
+    #[serde(default)]
+    pub(crate) database: Option<DatabaseIdentity>,
 }
 
 /// The directory, locked.
@@ -167,19 +170,28 @@ impl StateDirectory {
         checked_file::replace(&*self.directory, STATUS, status, false, &*self.handles.random)
     }
 
-    /// The segments in the spool, oldest first, up to the first one that is not whole or does not join. Those behind it
+    /// The segments in the spool behind a position, oldest first, up to the first one that is not whole or does not join. Those behind it
     /// are removed.
     ///
     /// # Errors
     ///
     /// `Io`.
-    pub(crate) fn spool(&self) -> Result<Vec<SpoolFile>> {
+    pub(crate) fn spool(&self, behind: Option<&Position>) -> Result<Vec<SpoolFile>> {
         let mut names = self.names()?;
         names.retain(|name| spool_file::is_name(name));
         names.sort_unstable();
         let mut files: Vec<SpoolFile> = Vec::new();
         for (at, name) in names.iter().enumerate() {
             let file = SpoolFile::open(&self.directory, name)?;
+            let is_stored = |file: &SpoolFile| {
+                behind.is_some_and(|position| {
+                    position.log_id == file.position.log_id && file.end() <= position.commit.frame_no
+                })
+            };
+            if file.as_ref().is_some_and(is_stored) {
+                self.remove(name)?;
+                continue;
+            }
             let joins = |file: &SpoolFile| {
                 files.last().is_none_or(|last| {
                     last.end().next() == Some(file.start()) && last.position.log_id == file.position.log_id
