@@ -197,20 +197,6 @@ async fn an_opening_that_was_cut_short_hides_no_tenant() {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
 }
 
-/// A write to a restored database, before the replication has compared it with the store, once made it a stranger there.
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_written_before_a_restored_database_is_known_to_the_store() {
-    let store = Arc::new(Sick::over(Arc::new(Memory::new()), Duration::from_millis(50)));
-    let server = Server::with(Arc::clone(&store), LONG).await;
-    server.put("acme").await;
-    server.ok("acme", "CREATE TABLE t (a)", json!([])).await;
-    assert!(server.tenants.close(LONG).await.is_empty());
-    let again = Server::with(store, LONG).await;
-    again.ok("acme", "INSERT INTO t VALUES (1)", json!([])).await;
-    let answer = again.sql("acme", Some("store"), "INSERT INTO t VALUES (2)", json!([])).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_out_is_unknown() {
     let server = Server::start(Duration::from_millis(200)).await;
