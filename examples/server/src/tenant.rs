@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use walkeep::{Error, Result};
 use walkeep_sqlite::replication::{DatabaseSpec, Phase, Replication, Replicator, Status};
 use walkeep_sqlite::{Receipt, Replicated};
@@ -18,6 +18,9 @@ use crate::sql::{self, Answer, Statement};
 
 /// How long to wait for a lock of another process, which is there only if somebody looks at the database by hand.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the store may take to say whether a database continues what is stored.
+const OPEN_WITHIN: Duration = Duration::from_secs(20);
 
 /// An open database.
 #[derive(Debug)]
@@ -30,16 +33,29 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// Opens a database, which is created if it does not exist, and starts its replication.
+    /// Opens a database, which is created if it does not exist, and starts its replication. It is open when that is.
     ///
     /// # Errors
     ///
-    /// What SQLite says, as `Io`; `Invalid`.
+    /// What SQLite says, as `Io`; `Invalid` when the database does not continue what is stored; `Unavailable`.
     pub async fn open(spec: DatabaseSpec, replicator: &Replicator) -> Result<Self> {
         let path = spec.path.clone();
         let connection = blocking(move || connect(&path)).await?;
+        let name = spec.namespace.clone();
         let replication = replicator.start(spec)?;
-        let status = replication.watch();
+        let mut status = replication.watch();
+        // Nothing is written before the replication has found that the database continues what is stored, and has noted
+        // that on disk: afterwards it could no longer be told from a stranger's.
+        let opened = timeout(OPEN_WITHIN, status.wait_for(|status| status.phase != Phase::Opening)).await;
+        match opened.map(|opened| opened.map(|status| status.phase)) {
+            Ok(Ok(Phase::Failed)) => drop(replication.flush().await?),
+            Ok(_) => {}
+            Err(_) => {
+                let why = status.borrow().last_error.clone().unwrap_or_else(|| "no answer".into());
+                let what = format!("{name} could not be opened within {OPEN_WITHIN:?}: {why}");
+                return Err(Error::Unavailable { what, source: None });
+            }
+        }
         let connection = Replicated::new(connection, &replication)?;
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),

@@ -15,9 +15,9 @@ use futures::StreamExt;
 use futures::stream;
 use tokio::sync::{Mutex, OnceCell};
 use walkeep::backends::os::OsDirectory;
-use walkeep::core::{DynBackend, Namespace};
+use walkeep::core::{DynBackend, Namespace, PageSize, Storage};
 use walkeep::restore::{FileTarget, RestoreOptions, RestorePlan};
-use walkeep::storage::StorageOptions;
+use walkeep::storage::{AsyncStorage, StorageOptions};
 use walkeep::{Bucket, DATABASE_BYTES_MAX, Error, Fencing, Handles, RestorePoint, Result, View};
 use walkeep_sqlite::replication::{DatabaseSpec, ReplicationOptions, ReplicationStore, Replicator};
 
@@ -35,6 +35,8 @@ pub struct Tenants {
     directory: Arc<OsDirectory>,
     bucket: Bucket,
     store: ReplicationStore,
+    /// Opens namespaces, and stores nothing.
+    opener: AsyncStorage<DynBackend>,
     replicator: Replicator,
     handles: Handles,
     open: Mutex<BTreeMap<Namespace, Cell>>,
@@ -52,11 +54,13 @@ impl Tenants {
         let handles = Handles::system();
         let bucket = Bucket::new(Arc::new(Arc::clone(&backend)), None)?.named(name);
         let options = StorageOptions::default();
+        let opener = AsyncStorage::new(Arc::new(Arc::clone(&backend)), options.clone(), handles.clone())?;
         Ok(Self {
             data: data.to_path_buf(),
             directory: Arc::new(directory),
             bucket,
             store: ReplicationStore::new(backend, name, Fencing::Required, options, handles.clone())?,
+            opener,
             replicator: Replicator::new(handles.clone()),
             handles,
             open: Mutex::default(),
@@ -142,11 +146,18 @@ impl Tenants {
     /// Restores a database to its newest commit in the store; `false` when there is none. Until it is whole and proven
     /// there is no file of its name.
     async fn restore(&self, name: &Namespace) -> Result<bool> {
-        let view = match View::open(&self.bucket, name, RestorePoint::Latest, DATABASE_BYTES_MAX).await {
+        let newest = || View::open(&self.bucket, name, RestorePoint::Latest, DATABASE_BYTES_MAX);
+        let view = match newest().await {
             Ok(view) => view,
             Err(Error::NotFound { .. }) => return Ok(false),
-            // It was opened, and lost its disk before its first commit was stored.
-            Err(Error::Unreachable(nothing)) if nothing.missing.is_none() => return Ok(false),
+            // Whoever opened it last was killed before that was done, or before anything was stored. Which of the two,
+            // and what its newest commit is, an opening of our own settles: from here on we are the writer.
+            Err(Error::Unreachable(unsettled)) if unsettled.missing.is_none() => {
+                if self.opener.open(name, PageSize::DEFAULT, None).await?.durable.is_none() {
+                    return Ok(false);
+                }
+                newest().await?
+            }
             Err(error) => return Err(error),
         };
         // What may be left beside a lost database, such as its log, does not belong to the restored one.

@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use walkeep::backends::memory::Memory;
 use walkeep::core::{Erased, FrameNo, PageSize, Storage};
 use walkeep::storage::{AsyncStorage, StorageOptions};
-use walkeep::{Bucket, DATABASE_BYTES_MAX, Handles, RestorePoint, View};
+use walkeep::{Bucket, DATABASE_BYTES_MAX, Error, Handles, RestorePoint, View};
 use walkeep_server_example::{Tenants, router};
+use walkeep_tests::flaky::{Fault, Flaky};
 use walkeep_tests::sick::{Ailment, Sick};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -170,6 +171,30 @@ async fn a_lost_database_is_restored_and_not_made_anew() {
     server.store.ail("acme", Some(Ailment::Refused));
     assert_eq!(third.put("acme").await, StatusCode::SERVICE_UNAVAILABLE);
     assert!(!is_there(&third.data(), "acme.db"));
+}
+
+/// A server that was killed while it opened a namespace, and lost its disk: the newest commit cannot be told before
+/// another opening has settled that. The tenant was once taken for one that is nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opening_that_was_cut_short_hides_no_tenant() {
+    let server = Server::start(LONG).await;
+    server.put("acme").await;
+    server.ok("acme", "CREATE TABLE t (a)", json!([])).await;
+    assert!(server.tenants.close(LONG).await.is_empty());
+    // The claim is made, and never confirmed.
+    let flaky = Arc::new(Flaky::over(Arc::clone(&server.store)));
+    let killed = AsyncStorage::new(Arc::clone(&flaky), StorageOptions::default(), Handles::system()).unwrap();
+    flaky.after(1, Fault::Refuse);
+    killed.open(&"acme".parse().unwrap(), PageSize::DEFAULT, None).await.unwrap_err();
+    let bucket = Bucket::new(Arc::clone(&server.store), None).unwrap();
+    let latest = RestorePoint::Latest;
+    let unsettled = View::open(&bucket, &"acme".parse().unwrap(), latest, DATABASE_BYTES_MAX).await;
+    assert!(matches!(unsettled, Err(Error::Unreachable(_))), "{unsettled:?}");
+
+    let again = Server::with(Arc::clone(&server.store), LONG).await;
+    assert_eq!(again.put("acme").await, StatusCode::OK, "it was there");
+    let answer = again.sql("acme", Some("store"), "INSERT INTO t VALUES (1)", json!([])).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,11 @@ use crate::wal_index::WalIndexHeader;
 /// SQLite checkpoints as before. The replication checkpoints by itself when the log is long; an application that leaves
 /// it all of that work with `PRAGMA wal_autocheckpoint = 0` does not wait for a checkpoint in a commit.
 ///
+/// # After a restore
+///
+/// Write to a restored database only once its replication is open ([`Phase::Capturing`](crate::replication::Phase)). Until then
+/// nothing but the equality of the two says that it continues what is stored; one that was changed before is refused.
+///
 /// # Example
 ///
 /// ```
