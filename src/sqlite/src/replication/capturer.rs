@@ -32,6 +32,8 @@ use crate::wal_transactions::{Bounds, Round, WalTransaction};
 
 /// Frames of a log are counted with pages of this size where only their order matters.
 const LOG_HEADER: u64 = 32;
+/// A clock that is set by a second now and then is none to warn of.
+const CLOCK_BEHIND_MAX_MS: u64 = 1000;
 const FRAME_HEADER: u64 = 24;
 
 /// Captures one database.
@@ -56,6 +58,8 @@ pub(super) struct Capturer {
     pub(super) pending: VecDeque<Increment>,
     /// What is not known to be stored, oldest first.
     pub(super) spool: VecDeque<SpoolFile>,
+    /// Whether it was said that the clock is behind.
+    pub(super) clock_warned: bool,
     /// What is stored and could not be removed from the spool yet, oldest first.
     pub(super) leftover: Vec<SpoolFile>,
     /// Whether a sync has failed in this process: then only what is stored counts as durable.
@@ -200,6 +204,7 @@ impl Capturer {
         if at_end && end.checksum != target.checksum {
             return Err(damaged(live, end.frame, "another end of the chain of checksums"));
         }
+        self.warn_of_the_clock();
         let mut increment = Increment::new(end);
         for transaction in transactions {
             self.transactions += 1;
@@ -210,6 +215,17 @@ impl Capturer {
         self.position = Some(end);
         self.pending.push_back(increment);
         Ok(true)
+    }
+
+    /// Says once that times are taken back to that of the newest commit.
+    fn warn_of_the_clock(&mut self) {
+        let (now, Some(last)) = (self.handles.clock.now(), self.last) else { return };
+        let behind = last.time.get().saturating_sub(now.get());
+        if behind > CLOCK_BEHIND_MAX_MS && !self.clock_warned {
+            self.clock_warned = true;
+            let database = self.database.display();
+            tracing::warn!(%database, behind_ms = behind, "the clock is behind the newest commit, whose time the next ones get");
+        }
     }
 
     /// The time of a commit that is recorded now: times do not fall.

@@ -322,6 +322,7 @@ impl OpeningRequest {
                 file_written: base.file_written,
                 pending: VecDeque::new(),
                 spool,
+                clock_warned: false,
                 leftover: Vec::new(),
                 sync_failed,
                 transactions: 0,

@@ -66,6 +66,10 @@ impl Session<'_> {
         }
         self.flushes.stored(end);
         self.hand_over()?;
+        if self.handed_over.is_empty() && self.local_failures == 0 {
+            // What failed before has come to something.
+            self.reporter.update(|status| status.last_error = None);
+        }
         if self.paused && self.handed_over.is_empty() {
             self.resume().await?;
         }
