@@ -281,10 +281,10 @@ async fn a_replication_that_was_stopped_acknowledges_nothing_more() {
     let scene = Scene::new().await;
     let database = scene.connection();
     insert(&database, 1);
-    database.commit_durable(LONG).await.unwrap();
-    insert(&database, 2);
+    let frame = database.commit_durable(LONG).await.unwrap();
     assert!(scene.replication.stop(LONG).await.unwrap());
-    insert(&database, 3);
+    assert_eq!(database.commit_durable(LONG).await.unwrap(), frame, "what is known needs nobody");
+    insert(&database, 2);
     let what = assert_unknown(database.commit_durable(LONG).await);
     assert!(what.contains("stopped"), "{what}");
 }
@@ -398,6 +398,7 @@ async fn captures_leave_the_locks_of_the_application_alone() {
         // Captures, with the checkpoints and polls between them.
         for _ in 0..3 {
             scene.replication.flush().await.unwrap();
+            committer.commit_durable(LONG).await.unwrap();
             tokio::time::sleep(Duration::from_millis(4)).await;
             let error =
                 stranger.try_run("BEGIN IMMEDIATE").expect_err("another process has got the write lock");
