@@ -16,7 +16,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// Checkpoints beside the writers before they are kept out for the rest.
 const ROUNDS_BESIDE_WRITERS: u32 = 4;
-/// What is left for a barrier is at most so many times the length from which the log is checkpointed.
+/// What is left for a barrier at most, in bytes, or so many times the length from which the log is checkpointed.
+const BARRIER_BYTES_MAX: u64 = 16 << 20;
 const BARRIER_CHECKPOINTS_MAX: u64 = 4;
 
 /// What came of a checkpoint.
@@ -56,7 +57,9 @@ impl Capturer {
         }
         let Some(barrier) = self.live()?.barrier()? else { return Ok(Checkpointed::Later) };
         // Nobody commits now. Whoever waits does so for as long as what came meanwhile takes.
-        if self.left_to_checkpoint()? > BARRIER_CHECKPOINTS_MAX * self.options.checkpoint_bytes {
+        let bound =
+            BARRIER_BYTES_MAX.max(BARRIER_CHECKPOINTS_MAX.saturating_mul(self.options.checkpoint_bytes));
+        if self.left_to_checkpoint()? > bound {
             return Ok(Checkpointed::Later);
         }
         let done = self.finish_behind_barrier();
