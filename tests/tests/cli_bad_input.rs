@@ -547,7 +547,7 @@ fn wrong_usage_says_what_is_wrong() {
     let shop = Shop::new(1);
     for (args, text) in [
         (&["restore", "store"][..], "--output"),
-        (&["replicate", "app.db", "store"], "--once"),
+        (&["replicate", "app.db"], "STORE"),
         (&["restore", "store", "-o", "out.db", "--frame", "0"], "at least 1"),
         (&["restore", "store", "-o", "out.db", "--frame", "x"], "frame number"),
         (&["restore", "store", "-o", "out.db", "--at", "yesterday"], "RFC 3339"),

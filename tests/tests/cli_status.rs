@@ -168,7 +168,7 @@ fn many_databases_are_a_line_each_and_one_that_fails_does_not_hide() {
     let lines = shown.lines().collect::<Vec<_>>();
     assert!(lines[0].starts_with("DATABASE") && lines[1].contains("capturing"), "{shown}");
     assert!(lines[2].contains("failed") && lines[3].starts_with("  last error: "), "{shown}");
-    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!(daemon.stop(), Some(6), "one had failed");
     for line in &daemon.stderr {
         assert!(serde_json::from_str::<Value>(line).is_ok(), "stderr is JSON, all of it: {line}");
     }
