@@ -11,7 +11,6 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use walkeep::Handles;
 use walkeep::core::{
@@ -19,9 +18,9 @@ use walkeep::core::{
     UnixMillis,
 };
 
-use super::connection::{self, failed};
+use super::connection::failed;
 use super::increment::{Increment, Pages};
-use super::live_database::LiveDatabase;
+use super::live_database::{LiveDatabase, not_held};
 use super::options::ReplicationOptions;
 use super::state::{Position, SpoolFile, StateDirectory, TableFile};
 use crate::hold::beside;
@@ -30,11 +29,8 @@ use crate::wal_header::follows;
 use crate::wal_position::WalPosition;
 use crate::wal_transactions::{Bounds, Round, WalTransaction};
 
-/// Frames of a log are counted with pages of this size where only their order matters.
-const LOG_HEADER: u64 = 32;
 /// A clock that is set by a second now and then is none to warn of.
 const CLOCK_BEHIND_MAX_MS: u64 = 1000;
-const FRAME_HEADER: u64 = 24;
 
 /// Captures one database.
 #[derive(Debug)]
@@ -96,21 +92,8 @@ impl Capturer {
         self.drain()
     }
 
-    /// Captures everything up to the mark.
-    fn drain(&mut self) -> Result<Captured> {
-        let drained = self.drain_keeping_older()?;
-        if drained == Captured::All {
-            if self.live()?.mark().may_restart {
-                // What only the mark before keeps in the log is durable before that ends.
-                self.sync()?;
-            }
-            self.live_mut()?.release();
-        }
-        Ok(drained)
-    }
-
-    /// The same, but the mark before is not released.
-    pub(super) fn drain_keeping_older(&mut self) -> Result<Captured> {
+    /// Captures everything up to the mark. The mark before ends then.
+    pub(super) fn drain(&mut self) -> Result<Captured> {
         loop {
             while !self.pending.is_empty() {
                 self.seal_next()?;
@@ -119,9 +102,15 @@ impl Capturer {
                 return Ok(Captured::SpoolFull);
             }
             if !self.read_next()? {
-                return Ok(Captured::All);
+                break;
             }
         }
+        if self.live()?.mark().may_restart {
+            // What only the mark before keeps in the log is durable before that ends.
+            self.sync()?;
+        }
+        self.live_mut()?.release();
+        Ok(Captured::All)
     }
 
     pub(super) fn live_mut(&mut self) -> Result<&mut LiveDatabase> {
@@ -147,7 +136,7 @@ impl Capturer {
     pub(super) fn wal_bytes(&self) -> u64 {
         self.live.as_ref().map_or(0, |live| {
             let frames = live.mark().header.frames;
-            if frames == 0 { 0 } else { LOG_HEADER + frames * (FRAME_HEADER + live.page_size().bytes_u64()) }
+            if frames == 0 { 0 } else { live.offset(frames) }
         })
     }
 
@@ -166,7 +155,7 @@ impl Capturer {
             return Ok(None);
         }
         let seen = self.position.filter(|position| position.salts == now.salts).map_or(0, |seen| seen.frame);
-        Ok(Some(now.frames.saturating_sub(seen) * (FRAME_HEADER + live.page_size().bytes_u64())))
+        Ok(Some(now.frames.saturating_sub(seen) * live.frame_len()))
     }
 
     /// Reads the next transactions up to the mark; `false` when there are none.
@@ -355,19 +344,6 @@ impl Capturer {
         self.live = None;
         self.file_written = true;
     }
-
-    /// Keeps the log short while the database is not held.
-    ///
-    /// # Errors
-    ///
-    /// As [`connection::checkpoint`].
-    pub(super) fn checkpoint_unattended(&mut self) -> Result<()> {
-        if self.live.is_some() {
-            return Ok(());
-        }
-        let connection = connection::connect(&self.database, Duration::ZERO)?;
-        connection::checkpoint(&self.database, &connection).map(drop)
-    }
 }
 
 /// Adds a transaction of the log to what is to be sealed, behind `last`.
@@ -396,17 +372,12 @@ pub(super) fn record(
     Ok(())
 }
 
-fn not_held() -> Error {
-    Error::Unknown { what: "the database is not held; it is opened again".into() }
-}
-
 fn damaged(live: &LiveDatabase, frame: u64, found: &str) -> Error {
     let object = beside(live.path(), "-wal");
-    let offset = LOG_HEADER + frame * (FRAME_HEADER + live.page_size().bytes_u64());
     let expected = "committed frames that the open connections use";
     let remedy = "the application may have more in memory than is on disk: make a copy of the database with it or with \
                   sqlite3 (VACUUM INTO), and check it";
-    Error::corrupt(object.display(), offset, expected, format!("{found}; {remedy}"))
+    Error::corrupt(object.display(), live.offset(frame), expected, format!("{found}; {remedy}"))
 }
 
 fn lost_hold(live: &LiveDatabase) -> Error {

@@ -124,17 +124,6 @@ impl Capturer {
     /// Takes a mark under which the log may begin anew; `false` when something was committed meanwhile.
     fn close_round(&mut self) -> Result<bool> {
         self.live_mut()?.leap()?;
-        let captured = self.drain_and_sync()?;
-        Ok(captured && self.live()?.mark().may_restart)
-    }
-
-    /// Before the mark before it ends, what it kept is durable.
-    fn drain_and_sync(&mut self) -> Result<bool> {
-        let all = self.drain_keeping_older()? == Captured::All;
-        self.sync()?;
-        if all {
-            self.live_mut()?.release();
-        }
-        Ok(all)
+        Ok(self.drain()? == Captured::All && self.live()?.mark().may_restart)
     }
 }

@@ -22,7 +22,7 @@ use crate::images::Images;
 use crate::locks::is_written;
 use crate::snapshot::Snapshot;
 use crate::wal::Wal;
-use crate::wal_header::read_at;
+use crate::wal_header::{FRAME_HEADER_LEN, HEADER_LEN, read_at};
 use crate::wal_index::{WalIndexHeader, backfilled};
 use crate::wal_position::WalPosition;
 
@@ -111,14 +111,24 @@ impl LiveDatabase {
         WalIndexHeader::read(&self.shm).map_err(failed("read the -shm of", &self.path))
     }
 
-    /// The length of the log up to its last commit.
+    /// The length of a frame of the log.
+    pub(super) const fn frame_len(&self) -> u64 {
+        FRAME_HEADER_LEN as u64 + self.page_size.bytes_u64()
+    }
+
+    /// Where in the log the frame behind so many begins.
+    pub(super) const fn offset(&self, frames: u64) -> u64 {
+        HEADER_LEN as u64 + frames * self.frame_len()
+    }
+
+    /// The length of the frames of the log up to its last commit.
     ///
     /// # Errors
     ///
     /// `Io`.
     pub(super) fn log_bytes(&self) -> Result<u64> {
         let frames = self.look()?.map_or(0, |header| header.frames);
-        Ok(frames * (crate::wal_header::FRAME_HEADER_LEN as u64 + self.page_size.bytes_u64()))
+        Ok(frames * self.frame_len())
     }
 
     /// How many frames of the log are in the database file.
@@ -279,6 +289,11 @@ fn check_mode(path: &Path, bytes: &[u8]) -> Result<PageSize> {
             ),
         )),
     }
+}
+
+/// That there is no hold, where there must be one: the session ends, and the next one takes it.
+pub(super) fn not_held() -> Error {
+    Error::Unknown { what: "the database is not held; it is opened again".into() }
 }
 
 fn no_side_file(path: &Path, suffix: &str) -> Error {

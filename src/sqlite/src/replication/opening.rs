@@ -17,7 +17,7 @@ use super::attach::table_of;
 use super::capturer::Capturer;
 use super::fall_back::FallBack;
 use super::lineage::{Lineage, Local};
-use super::live_database::LiveDatabase;
+use super::live_database::{LiveDatabase, not_held};
 use super::newest::{Look, Newest, look};
 use super::options::ReplicationOptions;
 use super::state::{Opening, Position, SpoolFile, StateDirectory, TableFile};
@@ -333,10 +333,6 @@ impl OpeningRequest {
         })
         .await
     }
-}
-
-fn not_held() -> Error {
-    Error::Unknown { what: "the database is not held; it is opened again".into() }
 }
 
 /// Applies the commits of segments, oldest first.

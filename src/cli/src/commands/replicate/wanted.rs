@@ -7,7 +7,7 @@ use walkeep::core::Namespace;
 use walkeep_sqlite::replication::ReplicationOptions;
 
 use crate::args::{ContinuousArgs, ReplicateArgs};
-use crate::config::{DatabaseEntry, ReplicationSettings};
+use crate::config::DatabaseEntry;
 
 /// A database that is to be replicated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,23 +55,7 @@ impl Wanted {
 impl From<DatabaseEntry> for Wanted {
     fn from(entry: DatabaseEntry) -> Self {
         let DatabaseEntry { path, store, namespace, unfenced, settings, .. } = entry;
-        let ReplicationSettings {
-            sync_interval,
-            checkpoint_bytes,
-            seal_bytes,
-            spool_bytes_max,
-            busy_timeout,
-            poll_interval,
-        } = settings;
-        let options = ReplicationOptions {
-            sync_interval,
-            seal_bytes,
-            checkpoint_bytes,
-            spool_bytes_max,
-            busy_timeout,
-            poll_interval,
-            ..ReplicationOptions::default()
-        };
+        let options = ReplicationOptions::from(&settings);
         Self { path, store, namespace, unfenced, options }
     }
 }

@@ -118,14 +118,6 @@ impl Session<'_> {
         self.hand_over()
     }
 
-    /// Keeps the log short while nobody captures.
-    pub(super) async fn checkpoint_unattended(&mut self) {
-        let done = self.with(Capturer::checkpoint_unattended).await;
-        if let Err(error) = done.and_then(|done| done) {
-            tracing::debug!(%error, "a checkpoint did not come about");
-        }
-    }
-
     /// Captures at once if somebody waits for it, who is answered when that is stored.
     pub(super) async fn flush(&mut self) -> Result<()> {
         if !self.flushes.are_due() {

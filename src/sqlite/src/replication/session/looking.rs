@@ -24,7 +24,12 @@ impl Session<'_> {
             return Ok(());
         }
         let interval = self.request.options.sync_interval;
-        let unseen = self.with(|capturer| capturer.unseen()).await??;
+        let look =
+            |capturer: &mut Capturer| Ok::<_, Error>((capturer.unseen()?, capturer.live()?.is_written()?));
+        let (unseen, written) = self.with(look).await??;
+        // A checkpoint of others may be waiting for our mark, and all writers for it.
+        let waited_for = written && self.last_look_found_writer;
+        self.last_look_found_writer = written;
         let now = Instant::now();
         match unseen {
             Some(bytes) => {
@@ -33,10 +38,6 @@ impl Session<'_> {
                 let time = now >= self.last_capture + interval;
                 let storing = !self.handed_over.is_empty() && bytes < options.checkpoint_bytes;
                 let long = bytes >= options.seal_bytes.min(2 * options.checkpoint_bytes);
-                // A checkpoint of others may be waiting for our mark, and all writers for it.
-                let written = self.with(|capturer| capturer.live()?.is_written()).await??;
-                let waited_for = written && self.last_look_found_writer;
-                self.last_look_found_writer = written;
                 if (time && (!storing || waited_for)) || long {
                     self.capture().await?;
                 }
@@ -45,22 +46,15 @@ impl Session<'_> {
                 let pause = (interval / 4).clamp(SETTLE, BLIND_POLL);
                 self.due.get_or_insert(Instant::now() + pause);
             }
-            None if now < self.last_activity + QUIET => self.look_for_writers(interval).await?,
+            None if now < self.last_activity + QUIET => {
+                if waited_for {
+                    self.step_aside().await?;
+                }
+                let pause_max = if written { WRITER_PAUSE } else { BLIND_POLL };
+                self.due = Some(Instant::now() + (interval / 4).clamp(SETTLE, pause_max));
+            }
             None => self.rest().await?,
         }
-        Ok(())
-    }
-
-    /// Nothing is visible: is somebody at work?
-    async fn look_for_writers(&mut self, interval: Duration) -> Result<()> {
-        let written = self.with(|capturer| capturer.live()?.is_written()).await??;
-        if written && self.last_look_found_writer {
-            // Its checkpoint may be waiting for our mark.
-            self.step_aside().await?;
-        }
-        self.last_look_found_writer = written;
-        let pause = (interval / 4).clamp(SETTLE, if written { WRITER_PAUSE } else { BLIND_POLL });
-        self.due = Some(Instant::now() + pause);
         Ok(())
     }
 
