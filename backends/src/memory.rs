@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
-use walkeep_core::{Backend, Body, ByteRange, Error, ObjectMeta, ObjectPath, Result};
+use walkeep_core::{Backend, Body, ByteRange, Clock, Error, ObjectMeta, ObjectPath, Result, UnixMillis};
 
 /// Which of the store's maps to use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,12 +16,25 @@ pub struct MemoryConfig {
     pub bucket: String,
 }
 
-type Bucket = BTreeMap<ObjectPath, Bytes>;
+/// An object, and when it was stored.
+type Stored = (Bytes, Option<UnixMillis>);
+type Bucket = BTreeMap<ObjectPath, Stored>;
 
 /// A store in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
     buckets: Mutex<BTreeMap<MemoryConfig, Bucket>>,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        #[cfg(feature = "os")]
+        let clock: Option<Arc<dyn Clock>> = Some(Arc::new(crate::os::SystemClock));
+        #[cfg(not(feature = "os"))]
+        let clock = None;
+        Self { buckets: Mutex::default(), clock }
+    }
 }
 
 impl Memory {
@@ -31,15 +44,27 @@ impl Memory {
         Self::default()
     }
 
+    /// An empty store whose objects are as old as this clock says.
+    #[must_use]
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self { buckets: Mutex::default(), clock: Some(clock) }
+    }
+
+    fn now(&self) -> Option<UnixMillis> {
+        self.clock.as_ref().map(|clock| clock.now())
+    }
+
     /// Replaces the bytes of an object, or creates it: for tests that damage what is stored.
     pub fn replace(&self, path: &ObjectPath, bytes: Bytes) {
-        self.buckets().entry(MemoryConfig::default()).or_default().insert(path.clone(), bytes);
+        self.buckets().entry(MemoryConfig::default()).or_default().insert(path.clone(), (bytes, self.now()));
     }
 
     /// The content of the default bucket.
     #[must_use]
     pub fn objects(&self) -> BTreeMap<ObjectPath, Bytes> {
-        self.buckets().get(&MemoryConfig::default()).cloned().unwrap_or_default()
+        let buckets = self.buckets();
+        let objects = buckets.get(&MemoryConfig::default()).into_iter().flatten();
+        objects.map(|(path, (bytes, _))| (path.clone(), bytes.clone())).collect()
     }
 
     fn buckets(&self) -> MutexGuard<'_, BTreeMap<MemoryConfig, Bucket>> {
@@ -82,14 +107,14 @@ impl Backend for Memory {
                 Err(Error::AlreadyExists { what: path.to_string() })
             }
             std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(content);
+                entry.insert((content, self.now()));
                 Ok(())
             }
         })
     }
 
     async fn get(&self, config: Option<&MemoryConfig>, path: &ObjectPath, range: ByteRange) -> Result<Bytes> {
-        let bytes = self.with(config, |bucket| bucket.get(path).cloned());
+        let bytes = self.with(config, |bucket| bucket.get(path).map(|(bytes, _)| bytes.clone()));
         let bytes = bytes.ok_or_else(|| Error::not_found(path.as_str()))?;
         let range = range.resolve(bytes.len() as u64);
         let offset = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
@@ -110,7 +135,11 @@ impl Backend for Memory {
                 .take_while(|(path, _)| path.as_str().starts_with(prefix.as_str()))
                 .filter(|(path, _)| path.below(prefix).is_some())
                 .take(limit)
-                .map(|(path, bytes)| ObjectMeta { path: path.clone(), size: bytes.len() as u64 })
+                .map(|(path, (bytes, stored))| ObjectMeta {
+                    path: path.clone(),
+                    size: bytes.len() as u64,
+                    modified: *stored,
+                })
                 .collect::<Vec<_>>()
         });
         stream::iter(found.into_iter().map(Ok)).boxed()

@@ -283,9 +283,9 @@ impl Directory for SimDirectory {
                 Some(inode) => {
                     let content = &state.files[inode];
                     let stamp = FileStamp(u128::from(*inode) << 64 | u128::from(content.writes));
-                    Metadata { kind: EntryKind::File, len: content.live.len() as u64, stamp }
+                    Metadata { kind: EntryKind::File, len: content.live.len() as u64, stamp, modified: None }
                 }
-                None => Metadata { kind: EntryKind::Directory, len: 0, stamp: FileStamp(0) },
+                None => Metadata { kind: EntryKind::Directory, len: 0, stamp: FileStamp(0), modified: None },
             }))
         })
     }

@@ -34,7 +34,11 @@ impl Undone {
                 undone.created.insert(path.clone());
             } else {
                 undone.created.remove(path);
-                undone.deleted.extend(size.map(|size| ObjectMeta { path: path.clone(), size }));
+                undone.deleted.extend(size.map(|size| ObjectMeta {
+                    path: path.clone(),
+                    size,
+                    modified: None,
+                }));
             }
         }
         undone
@@ -104,7 +108,11 @@ mod tests {
             change("a/4", false),
         ];
         let prefix = ObjectPath::new("a").unwrap();
-        let now = ["a/2", "a/4", "a/5"].map(|path| ObjectMeta { path: path.parse().unwrap(), size: 1 });
+        let now = ["a/2", "a/4", "a/5"].map(|path| ObjectMeta {
+            path: path.parse().unwrap(),
+            size: 1,
+            modified: None,
+        });
         let before = Undone::new(changes.iter()).objects(now.to_vec(), &prefix, None);
         let names = before.iter().map(|object| object.path.as_str()).collect::<Vec<_>>();
         assert_eq!(names, ["a/1", "a/4", "a/5"]);

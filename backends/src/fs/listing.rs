@@ -127,7 +127,7 @@ impl Walk<'_> {
         if let (Ok(object), Some(metadata)) =
             (ObjectPath::new(path), self.directory.metadata(Path::new(path))?)
         {
-            self.found.push(ObjectMeta { path: object, size: metadata.len });
+            self.found.push(ObjectMeta { path: object, size: metadata.len, modified: metadata.modified });
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::ListResult;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
-use walkeep_core::{ObjectMeta, ObjectPath, Random, Result};
+use walkeep_core::{ObjectMeta, ObjectPath, Random, Result, UnixMillis};
 
 use super::config::Client;
 use super::failure::{Failure, Kind};
@@ -70,7 +70,12 @@ impl Listing<'_> {
         page.objects.into_iter().filter_map(move |object| {
             let path = self.client.path(&object.location)?;
             path.below(self.prefix)?;
-            after.is_none_or(|after| path > *after).then_some(ObjectMeta { path, size: object.size })
+            let modified = u64::try_from(object.last_modified.timestamp_millis()).ok().map(UnixMillis);
+            after.is_none_or(|after| path > *after).then_some(ObjectMeta {
+                path,
+                size: object.size,
+                modified,
+            })
         })
     }
 

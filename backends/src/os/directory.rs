@@ -9,6 +9,7 @@ use std::path::Path;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, FileType, MetadataExt, OpenOptions};
+use walkeep_core::UnixMillis;
 use walkeep_core::files::{Directory, Entry, EntryKind, File, FileStamp, Metadata};
 
 /// An open directory of the operating system.
@@ -60,6 +61,11 @@ impl OsDirectory {
 fn stamp_of(metadata: &cap_std::fs::Metadata) -> FileStamp {
     let changed = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
     FileStamp(u128::from(metadata.ino()) << 64 | changed.cast_unsigned() & u128::from(u64::MAX))
+}
+
+fn modified_of(metadata: &cap_std::fs::Metadata) -> Option<UnixMillis> {
+    let millis = metadata.mtime().checked_mul(1000)?.checked_add(metadata.mtime_nsec() / 1_000_000)?;
+    u64::try_from(millis).ok().map(UnixMillis)
 }
 
 fn kind_of(file_type: FileType) -> EntryKind {
@@ -127,6 +133,7 @@ impl Directory for OsDirectory {
                 kind: kind_of(metadata.file_type()),
                 len: metadata.len(),
                 stamp: stamp_of(&metadata),
+                modified: modified_of(&metadata),
             })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

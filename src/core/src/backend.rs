@@ -12,6 +12,7 @@ use futures::stream::BoxStream;
 use crate::body::Body;
 use crate::error::Result;
 use crate::object_path::ObjectPath;
+use crate::unix_millis::UnixMillis;
 
 /// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct ObjectMeta {
     pub path: ObjectPath,
     /// Its length in bytes.
     pub size: u64,
+    /// When it was stored, by the clock of the store; `None` where the store does not say.
+    pub modified: Option<UnixMillis>,
 }
 
 /// Which bytes of an object to get.

@@ -11,6 +11,8 @@ use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
+use crate::unix_millis::UnixMillis;
+
 /// What kind of thing a name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
@@ -37,6 +39,8 @@ pub struct Metadata {
     pub len: u64,
     /// Changes when the file is written to or replaced.
     pub stamp: FileStamp,
+    /// When it was last written to, by the clock of the file system; `None` where that is not known.
+    pub modified: Option<UnixMillis>,
 }
 
 /// A name in a directory.

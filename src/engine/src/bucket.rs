@@ -248,7 +248,7 @@ impl Bucket {
         let objects = self.list(&self.layout.segments(namespace), after, limit).await?;
         let parse = |object: &ObjectMeta| {
             let key = self.layout.parse_segment(namespace, &object.path)?;
-            Some(StoredSegment { key, size: object.size })
+            Some(StoredSegment { modified: object.modified, ..StoredSegment::new(key, object.size) })
         };
         let listed = objects.iter().map(parse).collect();
         let more = objects.len() >= limit;

@@ -86,10 +86,10 @@ pub(crate) async fn open(
     let path = layout.segment(namespace, key);
     loop {
         let page = bucket.list_segments(namespace, after.as_ref(), NEWEST_PAGE).await?;
-        for StoredSegment { key: found, size } in page.listed.into_iter().flatten() {
+        for StoredSegment { key: found, size, .. } in page.listed.into_iter().flatten() {
             // Names are compared, because those of libsql-wal do not say whether a segment was compacted.
             if layout.segment(namespace, &found) == path {
-                let stored = StoredSegment { key: *key, size };
+                let stored = StoredSegment::new(*key, size);
                 let open = OpenSegment::open(bucket, namespace, stored, manifest.log_id()).await?;
                 return Ok((open, manifest.hash_seed()));
             }

@@ -32,9 +32,7 @@ pub struct LoggedCommit {
 pub fn history<'a>(bucket: &'a Bucket, timeline: &'a Timeline) -> BoxStream<'a, Result<LoggedCommit>> {
     let reachable = timeline.restorable();
     let segments = without_repeated(timeline.segments());
-    let opened = stream::iter(segments).map(move |stored| async move {
-        OpenSegment::open(bucket, timeline.namespace(), stored, timeline.manifest().log_id()).await
-    });
+    let opened = stream::iter(segments).map(move |stored| async move { timeline.open(bucket, stored).await });
     let commits = opened.buffered(OPEN_AHEAD).map_ok(move |segment| {
         let logged = logged(&segment, &reachable);
         stream::iter(logged.into_iter().map(Ok))
@@ -60,7 +58,7 @@ fn without_repeated(segments: &[StoredSegment]) -> Vec<StoredSegment> {
 fn logged(segment: &OpenSegment, reachable: &[RangeInclusive<FrameNo>]) -> Vec<LoggedCommit> {
     let mut before = segment.key().start().get() - 1;
     let mut logged = Vec::new();
-    for commit in segment.index().commits() {
+    for commit in segment.commits() {
         if reachable.iter().any(|range| range.contains(&commit.frame_no)) {
             let frames = commit.frame_no.get() - before;
             logged.push(LoggedCommit { commit: *commit, frames, segment: *segment.key() });

@@ -6,17 +6,29 @@
 use bytes::Bytes;
 use std::ops::Range;
 use walkeep_core::segment::{BlockDecoder, BlockEntry, FOOTER_LEN, Footer, SegmentIndex, TAIL_LEN};
-use walkeep_core::{ByteRange, Error, HashSeed, LogId, Namespace, ObjectPath, Result, SegmentKey};
+use walkeep_core::{
+    ByteRange, Commit, Error, HashSeed, LogId, Namespace, ObjectPath, Result, SegmentKey, UnixMillis,
+};
 
 use crate::bucket::Bucket;
 
 /// A segment as a listing shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredSegment {
-    /// Its name.
+    /// What it holds for its namespace: its name, unless a fork shares only a part of it.
     pub key: SegmentKey,
     /// The length of the object in bytes.
     pub size: u64,
+    /// When it was stored, by the clock of the store, if that says so.
+    pub modified: Option<UnixMillis>,
+}
+
+impl StoredSegment {
+    /// A segment of this name and size.
+    #[must_use]
+    pub const fn new(key: SegmentKey, size: u64) -> Self {
+        Self { key, size, modified: None }
+    }
 }
 
 /// A stored segment with its index in memory.
@@ -72,7 +84,7 @@ impl OpenSegment {
     /// As [`OpenSegment::open`].
     pub async fn inspect(bucket: &Bucket, path: ObjectPath, size: u64) -> Result<Self> {
         let (footer, tail, tail_start) = fetch_tail(bucket, &path, size).await?;
-        let stored = StoredSegment { key: footer.key()?, size };
+        let stored = StoredSegment::new(footer.key()?, size);
         Self::from_tail(bucket, path, stored, footer, tail, tail_start).await
     }
 
@@ -132,6 +144,12 @@ impl OpenSegment {
     #[must_use]
     pub const fn index(&self) -> &SegmentIndex {
         &self.index
+    }
+
+    /// Its commits, oldest first.
+    #[must_use]
+    pub fn commits(&self) -> &[Commit] {
+        self.index.commits()
     }
 
     /// What it holds, without the rest.

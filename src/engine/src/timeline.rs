@@ -19,7 +19,7 @@ use crate::bucket::{Bucket, SegmentListing};
 use crate::libsql;
 use crate::manifests;
 use crate::reached::Reached;
-use crate::stored_segment::StoredSegment;
+use crate::stored_segment::{OpenSegment, StoredSegment};
 
 /// Objects asked for in one listing: what object stores return at most.
 pub(crate) const LIST_PAGE: usize = 1000;
@@ -187,6 +187,15 @@ impl Timeline {
     pub(crate) async fn still_current(&self, bucket: &Bucket) -> Result<bool> {
         let newest: Option<ManifestVersion> = manifests::newest_version(bucket, &self.namespace).await?;
         Ok(newest == Some(self.manifest.version()))
+    }
+
+    /// Opens one of its segments.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenSegment::open`].
+    pub async fn open(&self, bucket: &Bucket, stored: StoredSegment) -> Result<OpenSegment> {
+        OpenSegment::open(bucket, &self.namespace, stored, self.manifest.log_id()).await
     }
 
     /// Whether segments must join exactly: so it is in a bucket of libsql-wal.

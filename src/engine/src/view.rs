@@ -117,10 +117,8 @@ impl View {
         {
             return Err(contradiction);
         }
-        let log_id = timeline.manifest().log_id();
-        let opening = chain.into_iter().map(|stored: StoredSegment| async move {
-            OpenSegment::open(bucket, timeline.namespace(), stored, log_id).await
-        });
+        let opening =
+            chain.into_iter().map(|stored: StoredSegment| async move { timeline.open(bucket, stored).await });
         let mut kept = 0;
         let opened = stream::iter(opening).buffered(OPEN_CONCURRENCY).map_ok(|mut segment| {
             kept += segment.whole_len();
@@ -284,7 +282,7 @@ impl View {
 
 /// The commit that ends with `frame_no` in the segment that holds it.
 fn commit_at(timeline: &Timeline, segment: &OpenSegment, frame_no: FrameNo) -> Result<Commit> {
-    let commits = segment.index().commits();
+    let commits = segment.commits();
     let at = commits.partition_point(|commit| commit.frame_no < frame_no);
     if let Some(commit) = commits.get(at).filter(|commit| commit.frame_no == frame_no) {
         return Ok(*commit);

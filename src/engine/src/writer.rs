@@ -200,7 +200,7 @@ impl Writer {
             None => None,
             Some(tip) => {
                 let open = OpenSegment::open(&self.bucket, &self.namespace, tip, self.log_id()).await?;
-                open.index().commits().last().copied()
+                open.commits().last().copied()
             }
         };
         Ok(LogHead {
@@ -279,7 +279,7 @@ impl Writer {
         self.begun = Some(id);
         self.put(segment).await?;
         self.check_still_ours().await?;
-        self.tip = Some(StoredSegment { key: *key, size: *len });
+        self.tip = Some(StoredSegment::new(*key, *len));
         self.begun = None;
         Ok(key.end())
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use walkeep_core::Error;
+use walkeep_core::{Error, UnixMillis};
 
 use super::server::{CANARY, Reply, Request, Server, config, open};
 use super::*;
@@ -215,11 +215,11 @@ async fn a_server_that_repeats_a_secret_does_not_get_it_into_an_error() {
 #[tokio::test]
 async fn finding_the_next_object_is_one_request_for_one_key() {
     let answer = "<ListBucketResult><Contents><Key>p/a/2</Key><Size>7</Size>\
-                  <LastModified>1970-01-01T00:00:00Z</LastModified></Contents>\
+                  <LastModified>1970-01-01T00:00:05Z</LastModified></Contents>\
                   <NextContinuationToken>more</NextContinuationToken></ListBucketResult>";
     let server = Server::start(move |_, _| Reply::ok(answer)).await;
     let found = list(&server.open(5), 1).await.unwrap();
-    assert_eq!(found, [ObjectMeta { path: path("a/2"), size: 7 }]);
+    assert_eq!(found, [ObjectMeta { path: path("a/2"), size: 7, modified: Some(UnixMillis(5000)) }]);
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
     for part in ["max-keys=1", "start-after=p%2Fa%2F1", "prefix=p%2Fa%2F"] {

@@ -79,7 +79,7 @@ async fn from_store(args: &InspectArgs, store: &StoreUrl, key: &str) -> anyhow::
     let mut all = timeline.segments().iter().chain(timeline.unconfirmed());
     let stored = all.find(|segment| segment.key == key);
     let stored = stored.ok_or_else(|| Error::not_found(format!("segment {key} in namespace {namespace}")))?;
-    Ok(OpenSegment::open(&store.bucket, &namespace, *stored, timeline.manifest().log_id()).await?)
+    Ok(timeline.open(&store.bucket, *stored).await?)
 }
 
 fn no_key(what: String) -> Usage {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use walkeep::core::{FrameNo, Namespace, UnixMillis};
-use walkeep::{Bucket, Error, OpenSegment, Timeline};
+use walkeep::{Bucket, Error, Timeline};
 
 use super::{warn_foreign_folders, warn_ignored};
 use crate::args::LsArgs;
@@ -93,8 +93,7 @@ async fn reach(
     let Some(oldest) = holding.min_by_key(|segment| (segment.key.level(), segment.key.end())) else {
         return Ok((None, to.map(|segment| segment.key.time())));
     };
-    let opened =
-        OpenSegment::open(bucket, timeline.namespace(), *oldest, timeline.manifest().log_id()).await?;
-    let from = opened.index().commits().first().map(|commit| commit.time);
+    let opened = timeline.open(bucket, *oldest).await?;
+    let from = opened.commits().first().map(|commit| commit.time);
     Ok((from, to.map(|segment| segment.key.time())))
 }

@@ -28,7 +28,7 @@ pub(super) async fn run(args: &NamespaceArgs, json: bool) -> anyhow::Result<()> 
     if !json {
         output::line(format!("{:<76} {:>10} {:>10} {:>12}", "KEY", "START", "END", "BYTES"));
     }
-    for StoredSegment { key, size } in timeline.segments() {
+    for StoredSegment { key, size, .. } in timeline.segments() {
         let name = store.bucket.segment_name(&namespace, key);
         if json {
             output::json(&Row {

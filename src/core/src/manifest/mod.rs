@@ -11,8 +11,21 @@
 //! protocol that makes this safe is written down in `docs/protocol.md`.
 
 pub mod codec;
+mod epoch_entry;
+mod family;
+mod life;
+mod promises;
+mod version;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use epoch_entry::{EpochEntry, Validity};
+pub use family::{Child, Parent};
+pub use life::Life;
+pub use promises::{KeptPoint, Pin, PinName};
+pub use version::ManifestVersion;
 
 use crate::epoch::Epoch;
 use crate::error::{Error, Result};
@@ -20,76 +33,9 @@ use crate::frame_no::FrameNo;
 use crate::ids::{LogId, Nonce};
 use crate::page::PageSize;
 use crate::page_hash::HashSeed;
+use crate::retention::Retention;
 use crate::segment_key::SegmentKey;
 use crate::unix_millis::UnixMillis;
-
-/// The version of a manifest: 1, 2, 3 …
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ManifestVersion(std::num::NonZeroU64);
-
-impl ManifestVersion {
-    /// The first version of a namespace.
-    pub const FIRST: Self = Self(std::num::NonZeroU64::MIN);
-
-    /// The version with this number; `None` for zero.
-    #[must_use]
-    pub const fn new(number: u64) -> Option<Self> {
-        match std::num::NonZeroU64::new(number) {
-            Some(number) => Some(Self(number)),
-            None => None,
-        }
-    }
-
-    /// The number, at least 1.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0.get()
-    }
-
-    fn next(self) -> Result<Self> {
-        match self.0.checked_add(1) {
-            Some(number) => Ok(Self(number)),
-            None => Err(Error::Exhausted { what: "all manifest versions are used".into() }),
-        }
-    }
-}
-
-impl std::fmt::Display for ManifestVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// One opening of the log for writing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EpochEntry {
-    /// The fencing number.
-    pub epoch: Epoch,
-    /// The page size of its frames.
-    pub page_size: PageSize,
-    /// Its first frame; `None` while the opener is still finding out (pending).
-    pub begin: Option<FrameNo>,
-    /// The time of the commit before `begin`: times in this epoch are not lower.
-    pub floor: UnixMillis,
-    /// The opener's nonce; kept for the last entry only.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub nonce: Option<Nonce>,
-}
-
-/// Whether a stored segment counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Validity {
-    /// Its epoch owns its end.
-    Valid,
-    /// It would count, but an opening is under way that may yet cut it off: not a restore point yet.
-    Unconfirmed,
-    /// Another epoch owns its end: a leftover of a writer that lost.
-    Fenced,
-    /// Its epoch is newer than this manifest, which is therefore not the newest. Never used, never deleted.
-    UnknownEpoch,
-}
 
 /// One version of a namespace's manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +46,20 @@ pub struct Manifest {
     log_id: LogId,
     hash_seed: HashSeed,
     epochs: Vec<EpochEntry>,
+    #[serde(default, skip_serializing_if = "Life::is_active")]
+    state: Life,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<Parent>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    children: Vec<Child>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pins: BTreeMap<PinName, Pin>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retention: Option<Retention>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    frontier: Option<FrameNo>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<KeptPoint>,
 }
 
 impl Manifest {
@@ -111,7 +71,20 @@ impl Manifest {
     pub fn create(log_id: LogId, hash_seed: HashSeed, page_size: PageSize, nonce: Nonce) -> Self {
         let entry =
             EpochEntry { epoch: Epoch(1), page_size, begin: None, floor: UnixMillis(0), nonce: Some(nonce) };
-        Self { format: Self::FORMAT, version: ManifestVersion::FIRST, log_id, hash_seed, epochs: vec![entry] }
+        Self {
+            format: Self::FORMAT,
+            version: ManifestVersion::FIRST,
+            log_id,
+            hash_seed,
+            epochs: vec![entry],
+            state: Life::Active,
+            parent: None,
+            children: Vec::new(),
+            pins: BTreeMap::new(),
+            retention: None,
+            frontier: None,
+            kept: Vec::new(),
+        }
     }
 
     /// The next version, in which `nonce` claims the next epoch. A pending claim of somebody else is replaced.
@@ -121,8 +94,7 @@ impl Manifest {
     /// `Exhausted` when all epochs are used.
     pub fn claim(&self, nonce: Nonce, page_size: PageSize) -> Result<Self> {
         let last = self.last();
-        let epoch =
-            last.epoch.next().ok_or_else(|| Error::Exhausted { what: "all epochs are used".to_string() })?;
+        let epoch = self.next_epoch()?;
         let mut next = self.successor()?;
         next.epochs.retain(|entry| entry.begin.is_some());
         for entry in &mut next.epochs {
@@ -274,7 +246,11 @@ impl Manifest {
         if begins().next().is_some_and(|begin| begin != FrameNo::FIRST) {
             return Err("the first epoch does not begin at frame 1".into());
         }
-        Ok(())
+        if let Some(retention) = &self.retention {
+            retention.check()?;
+        }
+        self.check_promises()?;
+        self.check_family()
     }
 }
 

@@ -80,7 +80,7 @@ impl ClusterReader {
             let key = name.parse::<ObjectKey>().ok().and_then(|key| key.to_segment_key(0));
             if let Some(key) = key {
                 let size = sizes.remove(name).unwrap_or_default();
-                listing.listed.push(Some(StoredSegment { key, size }));
+                listing.listed.push(Some(StoredSegment::new(key, size)));
             } else {
                 listing.listed.push(None);
             }
@@ -109,7 +109,7 @@ impl ClusterReader {
             let page = bucket.list(folder, after.as_ref(), limit).await?;
             let more = page.len() >= limit;
             after = page.last().map(|object| object.path.clone());
-            for ObjectMeta { path, size } in page {
+            for ObjectMeta { path, size, .. } in page {
                 if until.is_some_and(|until| path > *until) {
                     return Ok(sizes);
                 }

@@ -14,7 +14,6 @@ use walkeep_core::{
 use super::sealed_reader::SealedReader;
 use crate::bucket::Bucket;
 use crate::locate::{Located, locate};
-use crate::stored_segment::OpenSegment;
 
 /// What segments say: their frames and their commits.
 #[derive(Debug)]
@@ -83,7 +82,7 @@ pub(super) async fn check(
         if stored.key.end() < key.start() {
             break;
         }
-        let theirs = OpenSegment::open(bucket, namespace, stored, timeline.manifest().log_id()).await?;
+        let theirs = timeline.open(bucket, stored).await?;
         let range = key.start().max(stored.key.start())..=key.end().min(stored.key.end());
         if let Some(frame) = ours.differs(theirs.index(), &range) {
             let what =

@@ -75,13 +75,12 @@ pub async fn verify(bucket: &Bucket, namespace: &Namespace, deep: bool) -> Resul
     check_cover(&timeline, &mut report);
     libsql::check_contradictions(&timeline, &mut report);
 
-    let log_id = timeline.manifest().log_id();
     let mut segments = timeline.segments().to_vec();
     // Oldest first, and the raw one of several with one end: the order in which states are folded.
     segments.sort_by_key(|segment| (segment.key.end(), segment.key.level(), Reverse(segment.key.start())));
-    let opening = segments
-        .into_iter()
-        .map(|stored| async move { (stored, OpenSegment::open(bucket, namespace, stored, log_id).await) });
+    let opened_from = &timeline;
+    let opening =
+        segments.into_iter().map(|stored| async move { (stored, opened_from.open(bucket, stored).await) });
     let mut opened = stream::iter(opening).buffered(OPEN_CONCURRENCY);
     let mut states = StateFold::new(timeline.manifest());
     let mut replay = Replay::new(timeline.manifest().hash_seed());

@@ -81,7 +81,7 @@ impl StateFold {
         let mut rows = rows.collect::<Vec<_>>();
         rows.sort_by_key(|(frame, _)| **frame);
         let mut rows = rows.into_iter().peekable();
-        for commit in index.commits() {
+        for commit in segment.commits() {
             let known = self.at.is_some_and(|at| commit.frame_no <= at);
             if !known {
                 self.table.resize(self.table.size().max(commit.size_after));
@@ -108,7 +108,7 @@ impl StateFold {
         for (page, hash) in index.pages().iter().zip(index.hashes()) {
             self.table.set(*page, *hash);
         }
-        index.commits().last().map_or(Ok(()), |commit| self.check(segment, commit))
+        segment.commits().last().map_or(Ok(()), |commit| self.check(segment, commit))
     }
 
     fn check(&mut self, segment: &OpenSegment, commit: &Commit) -> Result<()> {

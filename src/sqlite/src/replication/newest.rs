@@ -1,7 +1,7 @@
 //! The newest commit of a namespace, and who wrote it.
 
 use walkeep::core::{Commit, Epoch, Error, LogId, Namespace, PageHashTable, PageSize, Result};
-use walkeep::{Bucket, OpenSegment, RestorePoint, View, locate};
+use walkeep::{Bucket, RestorePoint, View, locate};
 
 /// The newest commit of a namespace.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +37,8 @@ pub(super) async fn look(bucket: &Bucket, namespace: &Namespace) -> Result<Look>
     };
     let manifest = located.timeline.manifest();
     let Some(stored) = located.timeline.newest().copied() else { return Ok(Look::Empty) };
-    let segment = OpenSegment::open(bucket, namespace, stored, manifest.log_id()).await?;
-    let Some(commit) = segment.index().commits().last().copied() else { return Ok(Look::Empty) };
+    let segment = located.timeline.open(bucket, stored).await?;
+    let Some(commit) = segment.commits().last().copied() else { return Ok(Look::Empty) };
     Ok(Look::Newest(Newest {
         log_id: manifest.log_id(),
         page_size: segment.index().footer().header.page_size,
