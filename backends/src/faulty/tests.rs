@@ -1,5 +1,6 @@
 //! Each fault really happens, is what it says, and replays from its seed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
