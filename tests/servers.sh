@@ -74,6 +74,17 @@ trap 'rm -rf "$directory"' EXIT
 log=$directory/log
 : >"$log"
 
+# Stops the server, whose processes are a group: with some time to end, and then without.
+stop() { # PID
+    kill -- "-$1" 2>/dev/null || true
+    for _ in $(seq 50); do
+        kill -0 -- "-$1" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -KILL -- "-$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+}
+
 # Runs the server until the command ends.
 run_with() { # NAME COMMAND...
     local name=$1
@@ -83,7 +94,7 @@ run_with() { # NAME COMMAND...
     "${server[@]}" >"$log" 2>&1 &
     pid=$!
     set +m
-    trap 'kill -- "-$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; rm -rf "$directory"' EXIT
+    trap 'stop "$pid"; rm -rf "$directory"' EXIT
     for _ in $(seq 600); do
         if ! kill -0 "$pid" 2>/dev/null; then
             say "$name did not start:"
