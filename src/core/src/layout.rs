@@ -5,10 +5,12 @@ use std::fmt::Debug;
 use crate::epoch::Epoch;
 use crate::error::Result;
 use crate::frame_no::FrameNo;
+use crate::ids::Nonce;
 use crate::manifest::ManifestVersion;
 use crate::namespace::Namespace;
 use crate::object_path::ObjectPath;
 use crate::segment_key::SegmentKey;
+use crate::unix_millis::UnixMillis;
 
 /// How a store names its objects.
 pub trait Layout: Debug + Send + Sync {
@@ -36,10 +38,19 @@ pub trait Layout: Debug + Send + Sync {
 
     /// The manifest version that a path names; `None` for a foreign object.
     fn parse_manifest(&self, namespace: &Namespace, path: &ObjectPath) -> Option<ManifestVersion>;
+
+    /// The folder of a namespace's proofs; `None` where a layout has none.
+    fn proofs(&self, namespace: &Namespace) -> Option<ObjectPath>;
+
+    /// The path of a proof that is written now. Later ones sort first.
+    fn proof(&self, namespace: &Namespace, at: UnixMillis, id: Nonce) -> Option<ObjectPath> {
+        let name = format!("{:020}-{id}.json", u64::MAX - at.get());
+        self.proofs(namespace).map(|folder| folder.join_checked(&[&name]))
+    }
 }
 
-/// Walkeep's own layout, version 1: `namespaces/{namespace}/segments/{key}` and
-/// `namespaces/{namespace}/manifest/{u64::MAX - version:020}.json`.
+/// Walkeep's own layout, version 1: `namespaces/{namespace}/segments/{key}`,
+/// `namespaces/{namespace}/manifest/{u64::MAX - version:020}.json` and `namespaces/{namespace}/proofs/…`.
 #[derive(Clone, Debug)]
 pub struct NativeLayout {
     namespaces: ObjectPath,
@@ -87,6 +98,10 @@ impl Layout for NativeLayout {
 
     fn manifest(&self, namespace: &Namespace, version: ManifestVersion) -> ObjectPath {
         self.manifests(namespace).join_checked(&[&format!("{:020}.json", u64::MAX - version.get())])
+    }
+
+    fn proofs(&self, namespace: &Namespace) -> Option<ObjectPath> {
+        Some(self.folder(namespace, "proofs"))
     }
 
     fn parse_manifest(&self, namespace: &Namespace, path: &ObjectPath) -> Option<ManifestVersion> {

@@ -27,6 +27,7 @@
 
 mod backend;
 mod body;
+mod checked_json;
 mod clock;
 mod commit;
 #[cfg(feature = "conformance")]
@@ -49,6 +50,7 @@ mod object_path;
 mod page;
 mod page_fst;
 mod page_hash;
+mod proof;
 mod random;
 mod replica_state;
 mod restore_point;
@@ -79,6 +81,7 @@ pub use namespace::Namespace;
 pub use object_path::ObjectPath;
 pub use page::{PageCount, PageNo, PageSize};
 pub use page_hash::{HashSeed, PageHash, PageHashTable, StateChecksum};
+pub use proof::{Drill, Proof, Verified, VerifiedObject};
 pub use random::Random;
 pub use replica_state::{REPLICA_STATE_LEN, ReplicaState, ReplicaVersion};
 pub use restore_point::RestorePoint;

@@ -11,13 +11,16 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::epoch::Epoch;
 use crate::error::{Error, Result};
 use crate::frame_no::FrameNo;
 use crate::unix_millis::UnixMillis;
 
 /// What a stored segment is, as its name says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SegmentKey {
     epoch: Epoch,
     start: FrameNo,
@@ -114,6 +117,20 @@ impl fmt::Display for SegmentKey {
         let Self { epoch, start, end, time, level } = self;
         let bound = Self::listing_bound(*epoch, *end);
         write!(f, "{bound}-{:020}-{:020}-{level:02}", start.get(), time.get())
+    }
+}
+
+impl From<SegmentKey> for String {
+    fn from(key: SegmentKey) -> Self {
+        key.to_string()
+    }
+}
+
+impl TryFrom<String> for SegmentKey {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The bytes of a manifest: one line of JSON and one line with its checksum (`docs/format.md`, section 5).
 
+use crate::checked_json;
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, ManifestVersion};
-use crate::segment::ObjectChecksum;
 
 /// The most bytes a manifest may have: room for more than a million epochs.
 pub const LEN_MAX: u64 = 128 << 20;
@@ -13,11 +13,7 @@ pub const LEN_MAX: u64 = 128 << 20;
 ///
 /// `Exhausted` when it would be longer than [`LEN_MAX`].
 pub fn encode(manifest: &Manifest) -> Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec(manifest)
-        .map_err(|error| Error::invalid("a manifest", format!("it cannot be written as JSON: {error}")))?;
-    bytes.push(b'\n');
-    let checksum = checksum_line(&bytes);
-    bytes.extend_from_slice(checksum.as_bytes());
+    let bytes = checked_json::encode("a manifest", manifest)?;
     if bytes.len() as u64 > LEN_MAX {
         return Err(Error::Exhausted { what: format!("the manifest would have {} bytes", bytes.len()) });
     }
@@ -31,27 +27,7 @@ pub fn encode(manifest: &Manifest) -> Result<Vec<u8>> {
 /// `Corrupt` when the checksum or an invariant does not hold. `Invalid` when a newer format or a field that this
 /// code does not know stands in it.
 pub fn decode(path: &str, version: ManifestVersion, bytes: &[u8]) -> Result<Manifest> {
-    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
-        return Err(Error::corrupt(
-            path,
-            0,
-            "a line of JSON and a checksum line",
-            format!("{} bytes", bytes.len()),
-        ));
-    };
-    let (line, rest) = bytes.split_at(end + 1);
-    let expected = checksum_line(line);
-    if rest != expected.as_bytes() {
-        let found = String::from_utf8_lossy(rest.get(..64).unwrap_or(rest)).into_owned();
-        return Err(Error::corrupt(
-            path,
-            line.len() as u64,
-            expected.trim_end(),
-            format!("{:?}", found.trim_end()),
-        ));
-    }
-    let value: serde_json::Value = serde_json::from_slice(line)
-        .map_err(|error| Error::corrupt(path, error.column() as u64, "a manifest in JSON", error))?;
+    let value = checked_json::decode(path, "a manifest", bytes)?;
     let format = value.get("format").and_then(serde_json::Value::as_u64);
     if format != Some(u64::from(Manifest::FORMAT)) {
         let found = format.map_or_else(|| "none".to_string(), |format| format.to_string());
@@ -73,15 +49,10 @@ pub fn decode(path: &str, version: ManifestVersion, bytes: &[u8]) -> Result<Mani
     Ok(manifest)
 }
 
-fn checksum_line(line: &[u8]) -> String {
-    let mut checksum = ObjectChecksum::new();
-    checksum.update(line);
-    format!("crc64:{:016x}\n", checksum.value())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checked_json::checksum_line;
     use crate::{FrameNo, HashSeed, LogId, Nonce, PageSize, UnixMillis};
 
     fn manifest() -> Manifest {
