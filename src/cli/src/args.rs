@@ -380,6 +380,12 @@ pub(crate) struct VerifyArgs {
     /// Read everything: every block, every page hash, and the state of the database at every commit
     #[arg(long)]
     pub(crate) deep: bool,
+    /// The same, but only what was not proven before; what is proven now is written down in the store
+    #[arg(long, conflicts_with = "deep")]
+    pub(crate) since_last: bool,
+    /// Restore a random restore point to nowhere as well, and write down in the store that it could be done
+    #[arg(long)]
+    pub(crate) restore_drill: bool,
 }
 
 fn parse_frame(text: &str) -> Result<FrameNo, String> {

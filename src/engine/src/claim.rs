@@ -55,7 +55,7 @@ pub(crate) async fn claim(
         manifests::refuse_lost(bucket, namespace, segments, newest.as_ref())?;
         let form = Form::new(newest, page_size, random)?;
         match (Attempt { bucket, namespace, random, form: &form }).run().await? {
-            Outcome::Claimed(claim) => return Ok(claim),
+            Outcome::Claimed(claim) => return Ok(*claim),
             Outcome::Lost(error) => {
                 tracing::debug!(%namespace, attempt, ?error, "the claim is not there; claiming again");
                 last = error;
@@ -71,7 +71,7 @@ pub(crate) async fn claim(
 
 /// What came of an attempt.
 enum Outcome {
-    Claimed(Claim),
+    Claimed(Box<Claim>),
     /// None of our manifests is the newest. If no create met another manifest, why they failed.
     Lost(Option<Error>),
 }
@@ -141,9 +141,9 @@ impl Attempt<'_> {
             },
         };
         if required && !self.is_proven(&winner, &mut replies).await? {
-            return self.refuse(&replies).await.map(Outcome::Claimed);
+            return self.refuse(&replies).await.map(|claim| Outcome::Claimed(Box::new(claim)));
         }
-        Ok(Outcome::Claimed(Claim::new(winner, None)?))
+        Ok(Outcome::Claimed(Box::new(Claim::new(winner, None)?)))
     }
 
     /// Sends so many claims at once.

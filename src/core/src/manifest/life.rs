@@ -26,9 +26,8 @@ pub enum Life {
 }
 
 impl Life {
-    /// Whether it is read and written. (Serde wants a reference.)
+    /// Whether it is read and written.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
     pub const fn is_active(&self) -> bool {
         matches!(self, Self::Active)
     }

@@ -5,16 +5,22 @@
 //! the checksum of every object, the state checksum of every commit, folded anew from the oldest on, and that of
 //! every end of a compacted segment, as a restore would read it.
 //!
+//! [`verify_since_last`] is as deep, and reads only what was not proven before; [`restore_drill`] tries a restore.
+//!
 //! Damage does not end a verification: it is written down, and the rest is looked at as far as that makes sense.
 
+mod drill;
 mod libsql;
 mod object;
+mod proofs;
+mod since;
 mod states;
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use futures::stream::{self, StreamExt};
-use walkeep_core::{Error, Namespace, Result};
+use walkeep_core::{Error, FrameNo, Namespace, Result, VerifiedObject};
 
 use crate::bucket::Bucket;
 use crate::libsql::Replay;
@@ -22,6 +28,9 @@ use crate::manifests;
 use crate::stored_segment::OpenSegment;
 use crate::timeline::{Ignored, Timeline};
 use crate::view::{DATABASE_BYTES_MAX, View};
+pub use drill::{last_drill, restore_drill};
+use since::Proven;
+pub use since::verify_since_last;
 use states::StateFold;
 
 /// Indexes fetched at the same time.
@@ -46,8 +55,36 @@ pub struct Report {
     pub foreign_manifests: usize,
     /// Segments that an opening under way may yet cut off; they are not looked at.
     pub unconfirmed: usize,
+    /// Segments that were not read, because they were proven before ([`verify_since_last`] only).
+    pub proven_before: usize,
     /// What is damaged or missing.
     pub problems: Vec<Error>,
+    /// The objects that are proven now.
+    objects: Vec<VerifiedObject>,
+    /// The commit up to which states are proven now.
+    until: Option<FrameNo>,
+}
+
+/// How much to read.
+#[derive(Clone, Copy, Debug)]
+enum Depth<'a> {
+    /// Indexes alone.
+    Indexes,
+    /// Everything but what was proven before.
+    Everything(Option<&'a Proven>),
+}
+
+impl<'a> Depth<'a> {
+    const fn is_deep(self) -> bool {
+        matches!(self, Self::Everything(_))
+    }
+
+    const fn proven(self) -> Option<&'a Proven> {
+        match self {
+            Self::Everything(proven) => proven,
+            Self::Indexes => None,
+        }
+    }
 }
 
 /// Verifies a namespace.
@@ -57,6 +94,12 @@ pub struct Report {
 /// `NotFound` for an unknown namespace, `Unavailable`. Damage is not an error of this call but stands in the
 /// report.
 pub async fn verify(bucket: &Bucket, namespace: &Namespace, deep: bool) -> Result<Report> {
+    let depth = if deep { Depth::Everything(None) } else { Depth::Indexes };
+    run(bucket, namespace, depth).await
+}
+
+async fn run(bucket: &Bucket, namespace: &Namespace, depth: Depth<'_>) -> Result<Report> {
+    let deep = depth.is_deep();
     let mut report = Report::default();
     if !bucket.is_libsql() {
         check_manifests(bucket, namespace, &mut report).await?;
@@ -76,13 +119,23 @@ pub async fn verify(bucket: &Bucket, namespace: &Namespace, deep: bool) -> Resul
     libsql::check_contradictions(&timeline, &mut report);
 
     let mut segments = timeline.segments().to_vec();
+    if let Some(proven) = depth.proven() {
+        let is_proven = |key| proven.objects.get(key);
+        let known = segments.iter().filter_map(|segment| {
+            is_proven(&segment.key).filter(|object| object.size == segment.size).copied()
+        });
+        report.objects = known.collect();
+        report.proven_before = report.objects.len();
+        let known = report.objects.iter().map(|object| object.key).collect::<BTreeSet<_>>();
+        segments.retain(|segment| !known.contains(&segment.key));
+    }
     // Oldest first, and the raw one of several with one end: the order in which states are folded.
     segments.sort_by_key(|segment| (segment.key.end(), segment.key.level(), Reverse(segment.key.start())));
     let opened_from = &timeline;
     let opening =
         segments.into_iter().map(|stored| async move { (stored, opened_from.open(bucket, stored).await) });
     let mut opened = stream::iter(opening).buffered(OPEN_CONCURRENCY);
-    let mut states = StateFold::new(timeline.manifest());
+    let mut states = StateFold::new(timeline.manifest(), depth.proven());
     let mut replay = Replay::new(timeline.manifest().hash_seed());
     while let Some((stored, segment)) = opened.next().await {
         report.segments += 1;
@@ -110,16 +163,24 @@ pub async fn verify(bucket: &Bucket, namespace: &Namespace, deep: bool) -> Resul
         }
     }
     report.states_proven = states.proven();
+    report.until = states.at();
     if deep && !bucket.is_libsql() {
-        check_compacted(bucket, &timeline, &mut report).await?;
+        check_compacted(bucket, &timeline, depth.proven(), &mut report).await?;
     }
     Ok(report)
 }
 
 /// Compacted segments say the same about the database at their ends as the writer did. The fold does not show that
 /// where their inputs are still there: it reads those.
-async fn check_compacted(bucket: &Bucket, timeline: &Timeline, report: &mut Report) -> Result<()> {
+async fn check_compacted(
+    bucket: &Bucket,
+    timeline: &Timeline,
+    proven: Option<&Proven>,
+    report: &mut Report,
+) -> Result<()> {
+    let is_proven = |key| proven.is_some_and(|proven| proven.objects.contains_key(key));
     let compacted = timeline.segments().iter().filter(|segment| segment.key.level() > 0);
+    let compacted = compacted.filter(|segment| !is_proven(&segment.key));
     let mut ends = compacted.map(|segment| segment.key.end()).collect::<Vec<_>>();
     ends.dedup();
     for end in ends {
@@ -218,7 +279,11 @@ async fn check_segment(
         return Ok(());
     }
     match object::check(bucket, segment, states.seed()).await {
-        Ok(images) => report.images_proven += images,
+        Ok(images) => {
+            report.images_proven += images;
+            let checksum = segment.index().footer().object_checksum;
+            report.objects.push(VerifiedObject { key: *segment.key(), size: segment.size(), checksum });
+        }
         Err(error) => report.note(error)?,
     }
     states.fold(segment).or_else(|error| report.note_found(error))

@@ -6,6 +6,7 @@ use walkeep_core::{
     Commit, Error, FrameNo, HashSeed, Manifest, PageCount, PageHashTable, Result, StateChecksum,
 };
 
+use super::since::Proven;
 use crate::stored_segment::OpenSegment;
 use crate::view::{DATABASE_BYTES_MAX, check_size};
 
@@ -23,9 +24,17 @@ pub(super) struct StateFold {
 }
 
 impl StateFold {
-    pub(super) fn new(manifest: &Manifest) -> Self {
-        let table = PageHashTable::new(manifest.hash_seed());
-        Self { manifest: manifest.clone(), table, at: None, states: BTreeMap::new(), proven: 0 }
+    /// Begins with nothing, or behind what was proven before.
+    pub(super) fn new(manifest: &Manifest, proven: Option<&Proven>) -> Self {
+        let table = proven.map(|proven| proven.table.clone());
+        let table = table.unwrap_or_else(|| PageHashTable::new(manifest.hash_seed()));
+        let at = proven.map(|proven| proven.until);
+        Self { manifest: manifest.clone(), table, at, states: BTreeMap::new(), proven: 0 }
+    }
+
+    /// The last commit up to which everything is proven.
+    pub(super) const fn at(&self) -> Option<FrameNo> {
+        self.at
     }
 
     pub(super) const fn seed(&self) -> HashSeed {

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use serde::Serialize;
-use walkeep::core::{Epoch, FrameNo, Namespace, UnixMillis};
+use walkeep::core::{Drill, Epoch, FrameNo, Namespace, UnixMillis};
+use walkeep::verify::last_drill;
 use walkeep::{Bucket, Error, Timeline};
 
 use super::super::warn_foreign_folders;
@@ -18,6 +19,8 @@ pub(super) struct Stored {
     epoch: Option<Epoch>,
     pub(super) durable_frame_no: Option<FrameNo>,
     pub(super) durable_time_ms: Option<UnixMillis>,
+    /// The last restore that was tried and proven (`walkeep verify --restore-drill`).
+    pub(super) proven: Option<Drill>,
 }
 
 impl Stored {
@@ -32,6 +35,7 @@ impl Stored {
             epoch: None,
             durable_frame_no: None,
             durable_time_ms: None,
+            proven: None,
         }))
     }
 
@@ -47,6 +51,7 @@ impl Stored {
             epoch: Some(timeline.manifest().last().epoch),
             durable_frame_no: durable,
             durable_time_ms: newest.map(|segment| segment.key.time()),
+            proven: last_drill(bucket, &timeline).await?,
         }))
     }
 }
@@ -62,9 +67,9 @@ pub(super) async fn show(
         Some(namespace) => (vec![namespace.clone()], 0),
         None => bucket.namespaces().await?,
     };
-    let line = |cells: [String; 5]| {
-        let [namespace, epoch, frame, time, age] = cells;
-        output::line(format!("{namespace:<24} {epoch:>8} {frame:>12} {time:<24} {age:>10}"));
+    let line = |cells: [String; 6]| {
+        let [namespace, epoch, frame, time, age, proven] = cells;
+        output::line(format!("{namespace:<24} {epoch:>8} {frame:>12} {time:<24} {age:>10}  {proven}"));
     };
     let mut is_first = true;
     for one in &namespaces {
@@ -83,7 +88,7 @@ pub(super) async fn show(
             continue;
         }
         if std::mem::take(&mut is_first) {
-            line(["NAMESPACE", "EPOCH", "DURABLE", "OF", "AGE"].map(String::from));
+            line(["NAMESPACE", "EPOCH", "DURABLE", "OF", "AGE", "RESTORE PROVEN"].map(String::from));
         }
         line([
             one.to_string(),
@@ -91,6 +96,7 @@ pub(super) async fn show(
             dash(stored.durable_frame_no),
             dash(stored.durable_time_ms),
             dash(stored.durable_time_ms.map(|time| age(time, now))),
+            dash(stored.proven.map(|drill| format!("{} ago", age(drill.at, now)))),
         ]);
     }
     warn_foreign_folders(foreign);
