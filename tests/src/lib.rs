@@ -5,6 +5,7 @@ pub mod background;
 pub mod capture_scene;
 pub mod careless;
 pub mod command;
+pub mod cut_off;
 pub mod daemon;
 pub mod database;
 pub mod fake_server;

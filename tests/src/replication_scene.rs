@@ -342,7 +342,9 @@ impl Running {
     /// When there is none, or another one.
     #[track_caller]
     pub fn fell_back(&self, way: Way, why: &str) -> FallBack {
-        let fall_back = self.status().fall_back.expect("a fall-back that is told");
+        let status = self.status();
+        let fall_back = status.fall_back.expect("a fall-back that is told");
+        assert!(status.fall_backs > 0, "a fall-back is counted");
         assert_eq!(fall_back.way, way, "{fall_back:?}");
         assert!(fall_back.why.contains(why), "{fall_back:?} does not say {why:?}");
         fall_back

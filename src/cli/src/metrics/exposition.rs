@@ -116,7 +116,8 @@ fn gauges_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -
 }
 
 fn counters_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let counters: [Counter; 5] = [
+    let counters: [Counter; 6] = [
+        ("walkeep_fall_backs", "How often commits were not captured one by one", |status| status.fall_backs),
         ("walkeep_transactions", "Transactions captured", |status| status.transactions),
         ("walkeep_frames", "Frames captured", |status| status.frames),
         ("walkeep_stored_segments", "Segments stored", |status| status.segments_stored),
@@ -160,7 +161,7 @@ mod tests {
             "database": PathBuf::from(database), "namespace": "app", "store": "s3://logs/x", "phase": "capturing",
             "epoch": 4, "seen": {"frame_no": 12, "time": 90_000}, "durable": {"frame_no": 10, "time": 80_500},
             "waiting_since": 98_500, "transactions": 7, "frames": 12, "bytes_stored": 5000, "segments_stored": 3,
-            "spool_segments": 2, "spool_bytes": 300, "wal_bytes": 4096, "checkpoints": 1, "blocked_by_reader": true,
+            "spool_segments": 2, "spool_bytes": 300, "wal_bytes": 4096, "checkpoints": 1, "fall_backs": 4, "blocked_by_reader": true,
             "fall_back": {"way": "difference", "why": "x", "time": 70_000}, "last_error": "no", "time": 99_000
         }))
         .unwrap()
@@ -196,6 +197,7 @@ mod tests {
             ("counter", "walkeep_stored_segments_total", "3"),
             ("counter", "walkeep_stored_bytes_total", "5000"),
             ("counter", "walkeep_checkpoints_total", "1"),
+            ("counter", "walkeep_fall_backs_total", "4"),
         ] {
             for line in [format!("# TYPE {name} {kind}"), format!("{name}{of} {value}")] {
                 assert!(text.lines().any(|found| found == line), "{line}\n{text}");
@@ -218,7 +220,7 @@ mod tests {
         (opening.phase, opening.seen, opening.durable, opening.epoch) = (Phase::Opening, None, None, None);
         (opening.fall_back, opening.last_error, opening.waiting_since) = (None, None, None);
         let text = shown(vec![opening]);
-        for name in ["walkeep_seen_frame", "walkeep_durable", "walkeep_epoch", "walkeep_fall_back"] {
+        for name in ["walkeep_seen_frame", "walkeep_durable", "walkeep_epoch", "walkeep_fall_back_time"] {
             assert!(!text.contains(name), "{name}\n{text}");
         }
         assert!(text.contains("walkeep_failing{database=\"/b.db\"") && text.contains("walkeep_capturing{"));

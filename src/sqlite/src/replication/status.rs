@@ -62,6 +62,9 @@ pub struct Status {
     pub blocked_by_reader: bool,
     /// The last time that commits were not captured one by one.
     pub fall_back: Option<FallBack>,
+    /// How often that was since the start.
+    #[serde(default)]
+    pub fall_backs: u64,
     /// What failed last; `None` after a success.
     pub last_error: Option<String>,
     /// When this was written.
@@ -103,6 +106,7 @@ impl Status {
             checkpoints: 0,
             blocked_by_reader: false,
             fall_back: None,
+            fall_backs: 0,
             last_error: None,
             time,
         }

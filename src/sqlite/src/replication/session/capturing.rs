@@ -147,7 +147,10 @@ impl Session<'_> {
                 return;
             }
             tracing::warn!(database, %namespace, %way, why, "commits were not captured as they happened");
-            self.reporter.update(|status| status.fall_back = Some(fall_back));
+            self.reporter.update(|status| {
+                status.fall_back = Some(fall_back);
+                status.fall_backs += 1;
+            });
         }
     }
 }
