@@ -1,8 +1,9 @@
 """Measures what replication costs a writer: alone, beside Walkeep, beside Litestream, in turn, twice.
 
-`writer_cost.py WALKEEP LITESTREAM SECONDS`. The writer is this process: transactions of a few pages at full speed,
-`synchronous = NORMAL`, SQLite's own checkpoints at 1,000 pages. Figures are ratios to the runs alone, which are made before
-and after; processor time is that of the daemon, by GB of log that the writer wrote.
+`writer_cost.py WALKEEP LITESTREAM SECONDS`. The writer is this process: transactions of a few pages at full speed, SQLite's
+own checkpoints at 1,000 pages; first with `synchronous = FULL`, SQLite's default, where the disk bounds it, then with NORMAL,
+where nothing but the processor does. Figures are ratios to the runs alone, which are made before and after; processor time
+is that of the daemon, by GB of log that the writer wrote.
 """
 
 import json
@@ -20,7 +21,8 @@ ROWS = 20000
 
 
 class Run:
-    def __init__(self, name, root):
+    def __init__(self, name, root, synchronous="FULL"):
+        self.synchronous = synchronous
         self.name, self.directory = name, tempfile.mkdtemp(prefix=name + "-", dir=root)
         self.path = os.path.join(self.directory, "app.db")
         self.random = random.Random(1)
@@ -28,7 +30,7 @@ class Run:
     def write(self, seconds):
         """Transactions at full speed: latencies in seconds, bytes of log, and how long the log was at most."""
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=10)
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA synchronous = {self.synchronous}")
         latencies, longest, wal = [], 0, self.path + "-wal"
         begun = last_look = time.perf_counter()
         while True:
@@ -77,8 +79,8 @@ def beside(command, run, seconds):
     return measured, used
 
 
-def one(name, root, seconds, walkeep, litestream):
-    run = Run(name, root)
+def one(name, synchronous, root, seconds, walkeep, litestream):
+    run = Run(name, root, synchronous)
     run.prepare()
     used = None
     if name == "walkeep":
@@ -116,14 +118,11 @@ def quantile(values, share):
     return values[min(len(values) - 1, int(len(values) * share))]
 
 
-def main():
-    walkeep, litestream, seconds = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), float(sys.argv[3])
-    root = tempfile.mkdtemp(prefix="walkeep-bench-", dir=os.environ.get("BENCH_DIR"))
-    bytes_each = frames_per_transaction(root)
+def measure(synchronous, root, bytes_each, seconds, walkeep, litestream):
+    """Figures of the three, by name."""
     runs = {"alone": [], "walkeep": [], "litestream": []}
     for name in ["alone", "walkeep", "litestream", "litestream", "walkeep", "alone"]:
-        runs[name].append(one(name, root, seconds, walkeep, litestream))
-    shutil.rmtree(root)
+        runs[name].append(one(name, synchronous, root, seconds, walkeep, litestream))
     figures = {}
     for name, results in runs.items():
         latencies = [latency for result in results for latency in result["latencies"]]
@@ -138,8 +137,12 @@ def main():
             "longest_log": max(result["longest"] for result in results),
             "daemon_seconds_per_gb": used / gigabytes if used else None,
         }
+    return figures
+
+
+def show(synchronous, figures):
     alone = figures["alone"]
-    print(f"{'':12}{'tx/s':>9}{'ratio':>7}{'p50 ms':>9}{'p99.9 ms':>10}{'ratio':>7}{'longest log':>13}{'CPU s/GB':>10}")
+    print(f"{synchronous:12}{'tx/s':>9}{'ratio':>7}{'p50 ms':>9}{'p99.9 ms':>10}{'ratio':>7}{'longest log':>13}{'CPU s/GB':>10}")
     for name, of in figures.items():
         ratio = of["transactions_per_second"] / alone["transactions_per_second"]
         slower = of["p99.9_ms"] / alone["p99.9_ms"]
@@ -149,7 +152,18 @@ def main():
             f"{of['longest_log'] / 1e6:10.1f} MB{'' if used is None else f'{used:10.2f}'}"
         )
     bound = 3 * CHECKPOINT + figures["walkeep"]["log_bytes_per_second"]
-    print(f"bound of the log beside Walkeep (3 checkpoints and a second of writes): {bound / 1e6:.1f} MB")
+    print(f"bound of the log beside Walkeep (3 checkpoints and a second of writes): {bound / 1e6:.1f} MB", flush=True)
+
+
+def main():
+    walkeep, litestream, seconds = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), float(sys.argv[3])
+    root = tempfile.mkdtemp(prefix="walkeep-bench-", dir=os.environ.get("BENCH_DIR"))
+    bytes_each = frames_per_transaction(root)
+    figures = {}
+    for synchronous in ["FULL", "NORMAL"]:
+        figures[synchronous] = measure(synchronous, root, bytes_each, seconds, walkeep, litestream)
+        show(synchronous, figures[synchronous])
+    shutil.rmtree(root)
     print(json.dumps(figures))
 
 
