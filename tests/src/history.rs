@@ -102,6 +102,39 @@ impl<B: Backend> History<B> {
         Ok(())
     }
 
+    /// The history of a fork at a commit, which the engine has made already: opened for writing, with everything up to
+    /// there in common.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be opened.
+    pub async fn forked(&self, fork: &Namespace, at: FrameNo) -> Self {
+        let commits: Vec<Recorded> =
+            self.commits.iter().filter(|recorded| recorded.commit.frame_no <= at).cloned().collect();
+        let last = commits.last().expect("a fork is at a commit").clone();
+        let (handles, _) = handles(1000, at.get() + 77);
+        let writer = Writer::open(&self.bucket, fork, last.page_size, &handles).await.unwrap();
+        let mut fork = Self {
+            backend: Arc::clone(&self.backend),
+            bucket: self.bucket.clone(),
+            namespace: fork.clone(),
+            table: PageHashTable::new(writer.hash_seed()),
+            writer,
+            compression: self.compression,
+            handles,
+            frames: self.frames.iter().filter(|frame| frame.frame_no <= at).cloned().collect(),
+            commits,
+            stored: Vec::new(),
+            page_size: last.page_size,
+            base: last.base,
+            pages: BTreeMap::new(),
+            size: 0,
+            sealed: (0, 0),
+        };
+        fork.forget_unstored();
+        fork
+    }
+
     /// Forgets frames and commits that were taken out of the lists: the database is what it was after the last
     /// commit that is left, and everything that is left is sealed.
     pub fn forget_unstored(&mut self) {

@@ -33,6 +33,7 @@ trait Objects: std::fmt::Debug + Send + Sync {
         after: Option<&'a str>,
         limit: usize,
     ) -> BoxStream<'a, Result<String>>;
+    async fn delete(&self, paths: &[ObjectPath]) -> Result<()>;
 }
 
 #[derive(Debug)]
@@ -67,6 +68,10 @@ impl<B: Backend> Objects for Bound<B> {
         limit: usize,
     ) -> BoxStream<'a, Result<String>> {
         self.backend.list_directories(self.config.as_ref(), prefix, after, limit)
+    }
+
+    async fn delete(&self, paths: &[ObjectPath]) -> Result<()> {
+        self.backend.delete(self.config.as_ref(), paths).await
     }
 }
 
@@ -220,6 +225,14 @@ impl Bucket {
             return Err(Error::invalid(format!("writing {path}"), why));
         }
         self.objects.put_new(path, body).await
+    }
+
+    /// Deletes objects, for good.
+    pub(crate) async fn delete(&self, paths: &[ObjectPath]) -> Result<()> {
+        if self.libsql.is_some() {
+            return Err(Error::invalid("deleting objects", "a bucket of libsql-wal is only read"));
+        }
+        self.objects.delete(paths).await
     }
 
     pub(crate) async fn get(&self, path: &ObjectPath, range: ByteRange) -> Result<Bytes> {

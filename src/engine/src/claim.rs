@@ -86,7 +86,7 @@ struct Form {
 
 impl Form {
     fn new(newest: Option<Manifest>, page_size: PageSize, random: &dyn Random) -> Result<Self> {
-        let (log_id, hash_seed) = match &newest {
+        let (log_id, hash_seed) = match newest.as_ref().filter(|newest| newest.life().is_there()) {
             Some(newest) => (newest.log_id(), newest.hash_seed()),
             None => (LogId::random(random)?, HashSeed::random(random)?),
         };
@@ -95,7 +95,8 @@ impl Form {
 
     fn claimed_by(&self, nonce: Nonce) -> Result<Manifest> {
         match &self.newest {
-            Some(newest) => newest.claim(nonce, self.page_size),
+            Some(newest) if newest.life().is_there() => newest.claim(nonce, self.page_size),
+            Some(gone) => gone.recreate(self.log_id, self.hash_seed, self.page_size, nonce),
             None => Ok(Manifest::create(self.log_id, self.hash_seed, self.page_size, nonce)),
         }
     }

@@ -1,13 +1,13 @@
 //! Finding one segment, and how far a namespace reaches, with few listings.
 
 use walkeep_core::storage::{Durable, FindSegment};
-use walkeep_core::{Error, FrameNo, HashSeed, Namespace, RestorePoint, Result, SegmentKey};
+use walkeep_core::{Error, FrameNo, HashSeed, Manifest, Namespace, RestorePoint, Result, SegmentKey};
 
 use crate::bucket::Bucket;
 use crate::locate::{Located, Search, explain, locate, unreachable};
 use crate::manifests::{self, NEWEST_PAGE};
 use crate::stored_segment::{OpenSegment, StoredSegment};
-use crate::timeline::{RELIST_MAX, Timeline, no_namespace};
+use crate::timeline::{RELIST_MAX, Timeline};
 
 /// The last frame that a restore can reach.
 ///
@@ -42,9 +42,13 @@ pub(crate) async fn segment(bucket: &Bucket, namespace: &Namespace, find: FindSe
 
 async fn ending(bucket: &Bucket, namespace: &Namespace, frame: FrameNo) -> Result<SegmentKey> {
     for _ in 0..RELIST_MAX {
-        let manifest = manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
+        let manifest = manifests::present(bucket, namespace).await?;
         let search = Search { bucket, namespace, manifest: &manifest };
-        let found = search.newest_until(frame).await?;
+        let mut found = search.newest_until(frame).await?;
+        if found.is_none() && manifest.parent().is_some_and(|parent| parent.frame <= frame) {
+            let timeline = Timeline::load_shared(bucket, namespace, manifest.clone()).await?;
+            found = timeline.segments().iter().find(|segment| segment.key.end() <= frame).copied();
+        }
         // An opening meanwhile may have cut off what was found.
         if manifests::newest_version(bucket, namespace).await? != Some(manifest.version()) {
             continue;
@@ -80,7 +84,10 @@ pub(crate) async fn open(
     key: &SegmentKey,
 ) -> Result<(OpenSegment, HashSeed)> {
     let layout = bucket.layout();
-    let manifest = manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
+    let manifest = manifests::present(bucket, namespace).await?;
+    if manifest.parent().is_some_and(|parent| key.end() <= parent.frame) {
+        return open_inherited(bucket, namespace, manifest, key).await;
+    }
     // Names that sort before it and behind no other segment's that ends earlier.
     let mut after = Some(layout.segments_until(namespace, key.epoch(), key.end()));
     let path = layout.segment(namespace, key);
@@ -101,6 +108,21 @@ pub(crate) async fn open(
             return Err(no_segment(namespace, key));
         }
         after = page.last;
+    }
+}
+
+/// The same for a segment that a fork shares.
+async fn open_inherited(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    manifest: Manifest,
+    key: &SegmentKey,
+) -> Result<(OpenSegment, HashSeed)> {
+    let seed = manifest.hash_seed();
+    let timeline = Timeline::load_shared(bucket, namespace, manifest).await?;
+    match timeline.segments().iter().find(|stored| stored.key == *key) {
+        Some(stored) => Ok((timeline.open(bucket, *stored).await?, seed)),
+        None => Err(no_segment(namespace, key)),
     }
 }
 

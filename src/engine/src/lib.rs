@@ -10,6 +10,8 @@
 //!   [`walkeep_core::segment::SegmentWriter`];
 //! - a [`Timeline`] is what is stored; a [`View`] is the database at one [`RestorePoint`] of it, and restores,
 //!   compares and reads pages;
+//! - [`fork`](fn@fork) makes a namespace of any restore point at once, [`detach`](fn@detach) makes it stand alone; [`freeze`](fn@freeze) makes
+//!   one read only, and [`remove`](fn@remove) deletes it;
 //! - a [`Replica`](replica::Replica) is a file that is kept at the newest commit, for readers;
 //! - [`history`](fn@history) lists commits, and [`verify`](mod@verify) proves what is stored;
 //! - the module [`libsql`](mod@libsql) reads buckets of libsql-wal in place, imports and writes them.
@@ -60,6 +62,7 @@
 
 mod bucket;
 mod claim;
+mod family;
 mod fencing;
 mod file_body;
 mod find;
@@ -81,9 +84,11 @@ mod view;
 mod writer;
 
 pub use bucket::Bucket;
+pub use family::{Freeze, Removed, detach, fork, freeze, remove, thaw};
 pub use fencing::Fencing;
 pub use history::{LoggedCommit, history};
 pub use locate::{Located, locate};
+pub use manifests::newest as newest_manifest;
 pub use spool::Spool;
 pub use stored_segment::{OpenSegment, StoredSegment};
 pub use timeline::{Ignored, Timeline};

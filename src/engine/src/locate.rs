@@ -20,7 +20,7 @@ use crate::bucket::Bucket;
 use crate::libsql;
 use crate::manifests::{self, NEWEST_PAGE};
 use crate::stored_segment::{OpenSegment, StoredSegment};
-use crate::timeline::{LIST_PAGE, RELIST_MAX, Timeline, no_namespace};
+use crate::timeline::{LIST_PAGE, RELIST_MAX, Timeline};
 
 /// How long to wait for an opening that is under way, each time.
 const PENDING_PAUSE: Duration = Duration::from_millis(200);
@@ -43,8 +43,11 @@ pub struct Located {
 pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint) -> Result<Located> {
     let mut hole: Option<RangeInclusive<FrameNo>> = None;
     for attempt in 1..=RELIST_MAX {
-        let manifest = manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
+        let manifest = manifests::present(bucket, namespace).await?;
         let search = Search { bucket, namespace, manifest: &manifest };
+        if let Some(before) = search.before_fork(point) {
+            return Err(explain(bucket, namespace, point, before).await);
+        }
         let found = match point {
             RestorePoint::Latest => Found::Newest(None),
             RestorePoint::Frame(frame) => Found::Commit { frame, after: search.upper_bound(frame).await? },
@@ -178,6 +181,35 @@ pub(crate) struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Of a fork: a segment that says where it forked off, in place of the one that is stored with an ancestor.
+    fn fork_point(&self) -> Option<StoredSegment> {
+        let parent = self.manifest.parent()?;
+        let epoch = self.manifest.owner(parent.frame)?.epoch;
+        let key = SegmentKey::new(epoch, parent.frame, parent.frame, parent.time, 0).ok()?;
+        Some(StoredSegment::new(key, 0))
+    }
+
+    /// Why a point is not this namespace's, if it is before the commit where a fork begins.
+    fn before_fork(&self, point: RestorePoint) -> Option<Unreachable> {
+        let parent = self.manifest.parent()?;
+        let is_before = match point {
+            RestorePoint::Latest => false,
+            RestorePoint::Frame(frame) => frame < parent.frame,
+            RestorePoint::Time(time) => time < parent.time,
+        };
+        let why = format!(
+            "it is before namespace {} was forked; look for it in {}",
+            self.namespace, parent.namespace
+        );
+        is_before.then(|| unreachable(point, &why))
+    }
+
+    /// The newest commit: the end of the newest valid segment, or where a fork forked off.
+    pub(crate) async fn newest_end(&self) -> Result<Option<SegmentKey>> {
+        let newest = self.newest_until(FrameNo::MAX).await?.or_else(|| self.fork_point());
+        Ok(newest.map(|segment| segment.key))
+    }
+
     /// The newest valid segment that ends at or before `end`; of several with that end, the widest.
     pub(crate) async fn newest_until(&self, end: FrameNo) -> Result<Option<StoredSegment>> {
         let (mut limit, mut end) = (NEWEST_PAGE, end);
@@ -222,6 +254,9 @@ impl Search<'_> {
     /// A path behind which a listing gives the segment that holds `frame` first, or nearly so; `None` when no
     /// segment ends at or behind it.
     async fn upper_bound(&self, frame: FrameNo) -> Result<Option<ObjectPath>> {
+        if let Some(fork) = self.fork_point().filter(|fork| fork.key.end() == frame) {
+            return Ok(self.bound_of(fork));
+        }
         let (segments, _) = self.until(frame).await?;
         let ending = segments.first().filter(|segment| segment.key.end() == frame).copied();
         let holding = match ending {
@@ -240,7 +275,7 @@ impl Search<'_> {
 
     /// The segment with the smallest end behind `frame`, the rawest of several: in growing steps upwards to one
     /// that ends behind, then down to a page that has both sides.
-    async fn behind(&self, frame: FrameNo) -> Result<Option<StoredSegment>> {
+    pub(crate) async fn behind(&self, frame: FrameNo) -> Result<Option<StoredSegment>> {
         let (mut low, mut high, mut step) = (frame.get(), None, PAGE_FRAMES);
         for _ in 0..PROBES_MAX {
             let probe = high.map_or(low.saturating_add(step), |high| probe_between(low, high));
@@ -305,7 +340,8 @@ impl Search<'_> {
         if self.bucket.is_libsql() {
             return self.end_at(time).await;
         }
-        let around = self.around(time).await?;
+        let mut around = self.around(time).await?;
+        around.before = around.before.or_else(|| self.fork_point());
         let wanted = RestorePoint::Time(time);
         let before = around.before.map(|segment| neighbour(&segment.key));
         let Some(behind) = around.behind else {
@@ -320,6 +356,7 @@ impl Search<'_> {
             let why = "segments between the commits around it are missing, so that none is known to be the last one";
             return Ok(no(why, before, Some(neighbour(&behind.key))));
         }
+        // (What a fork shares is not behind a time that is the fork's own.)
         let open = OpenSegment::open(self.bucket, self.namespace, behind, self.manifest.log_id()).await?;
         let from = around.before.map(|segment| segment.key.end());
         let commits = open.index().commits().iter().filter(|commit| Some(commit.frame_no) > from);

@@ -7,6 +7,7 @@ use walkeep_core::manifest::{ManifestVersion, codec};
 use walkeep_core::{Body, ByteRange, Epoch, Error, Manifest, Namespace, Result};
 
 use crate::bucket::Bucket;
+use crate::timeline::no_namespace;
 
 /// How many names to ask for when looking for the newest: more than one, since foreign names may sort before it.
 pub(crate) const NEWEST_PAGE: usize = 8;
@@ -40,7 +41,7 @@ pub(crate) async fn newest_version(
 /// # Errors
 ///
 /// `Corrupt` when it is damaged; `Invalid` when a newer version of Walkeep wrote it; `Unavailable`.
-pub(crate) async fn newest(bucket: &Bucket, namespace: &Namespace) -> Result<Option<Manifest>> {
+pub async fn newest(bucket: &Bucket, namespace: &Namespace) -> Result<Option<Manifest>> {
     if let Some(libsql) = bucket.libsql() {
         let exists = libsql.has_objects(bucket, namespace).await?;
         return if exists { libsql.manifest(namespace).map(Some) } else { Ok(None) };
@@ -48,6 +49,21 @@ pub(crate) async fn newest(bucket: &Bucket, namespace: &Namespace) -> Result<Opt
     match newest_version(bucket, namespace).await? {
         Some(version) => read(bucket, namespace, version).await.map(Some),
         None => Ok(None),
+    }
+}
+
+/// The newest manifest of a namespace that is there: neither deleted nor aborted.
+///
+/// # Errors
+///
+/// `NotFound`, and as [`newest`].
+pub(crate) async fn present(bucket: &Bucket, namespace: &Namespace) -> Result<Manifest> {
+    match newest(bucket, namespace).await? {
+        Some(newest) if newest.life().is_there() => Ok(newest),
+        Some(newest) => {
+            Err(Error::not_found(format!("namespace {:?} (it is {})", namespace.as_str(), newest.life())))
+        }
+        None => Err(no_namespace(namespace)),
     }
 }
 

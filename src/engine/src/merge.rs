@@ -18,8 +18,10 @@ use crate::stored_segment::OpenSegment;
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
     pub(crate) segment: Arc<OpenSegment>,
-    /// The restore point: later frames do not count.
+    /// The restore point, or where a fork lies in the segment: later frames do not count.
     until: FrameNo,
+    /// Whether all frames of the segment count.
+    whole: bool,
     /// The smallest size after any commit in newer segments, and at the point.
     floor_above: PageCount,
     /// The smallest sizes since each of its own commits, up to the point.
@@ -29,17 +31,16 @@ pub(crate) struct Layer {
 impl Layer {
     /// Stacks segments, newest first, for the database at `commit`.
     pub(crate) fn stack(segments: Vec<Arc<OpenSegment>>, commit: &Commit) -> Vec<Self> {
-        let until = commit.frame_no;
         let mut floor_above = commit.size_after;
         let mut layers = Vec::with_capacity(segments.len());
         for segment in segments {
-            let index = segment.index();
-            let counted = index.commits().partition_point(|c| c.frame_no <= until);
-            let floor = SizeFloor::new(index.commits().get(..counted).unwrap_or_default());
-            let whole = segment.key().end() <= until;
+            let until = commit.frame_no.min(segment.key().end());
+            let counted = segment.commits().partition_point(|c| c.frame_no <= until);
+            let floor = SizeFloor::new(segment.commits().get(..counted).unwrap_or_default());
+            let whole = segment.key().end() <= until && !segment.is_cut();
             // What compaction thinned out is in the footer alone.
-            let smallest = if whole { index.footer().min_size_after } else { floor.overall() };
-            layers.push(Self { segment: Arc::clone(&segment), until, floor_above, floor });
+            let smallest = if whole { segment.index().footer().min_size_after } else { floor.overall() };
+            layers.push(Self { segment: Arc::clone(&segment), until, whole, floor_above, floor });
             floor_above = floor_above.min(smallest);
         }
         layers
@@ -52,7 +53,7 @@ impl Layer {
     /// What this segment says about a page: nothing, that it is hidden (`Some(None)`), or where its image is.
     pub(crate) fn find(&self, page: PageNo) -> Result<Option<Option<u32>>> {
         let index = self.segment.index();
-        if self.segment.key().end() <= self.until {
+        if self.whole {
             // The whole segment counts: its own index knows what is visible at its end.
             if let Some(position) = index.find(self.segment.path().as_str(), page)? {
                 return Ok(Some(self.floor_above.contains(page).then_some(position)));

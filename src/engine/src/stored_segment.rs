@@ -21,13 +21,39 @@ pub struct StoredSegment {
     pub size: u64,
     /// When it was stored, by the clock of the store, if that says so.
     pub modified: Option<UnixMillis>,
+    /// Set where a fork shares a segment that is stored elsewhere.
+    pub(crate) inherited: Option<Inherited>,
+}
+
+/// Where a segment is that a fork shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inherited {
+    /// Which of the timeline's ancestors stores it.
+    pub(crate) ancestor: u16,
+    /// Its name there. It ends behind the key if the fork lies inside it.
+    pub(crate) object: SegmentKey,
 }
 
 impl StoredSegment {
     /// A segment of this name and size.
     #[must_use]
     pub const fn new(key: SegmentKey, size: u64) -> Self {
-        Self { key, size, modified: None }
+        Self { key, size, modified: None, inherited: None }
+    }
+
+    /// Whether a fork shares it with the namespace that it came from, where it is stored.
+    #[must_use]
+    pub const fn is_inherited(&self) -> bool {
+        self.inherited.is_some()
+    }
+
+    /// The name of the object.
+    #[must_use]
+    pub const fn object(&self) -> SegmentKey {
+        match self.inherited {
+            Some(inherited) => inherited.object,
+            None => self.key,
+        }
     }
 }
 
@@ -37,6 +63,8 @@ pub struct OpenSegment {
     path: ObjectPath,
     stored: StoredSegment,
     index: SegmentIndex,
+    /// How many of its commits count: all, unless a fork shares only a part of it.
+    counted: usize,
     /// The whole object, where it was small enough to come with the tail.
     whole: Option<Bytes>,
 }
@@ -58,10 +86,10 @@ impl OpenSegment {
         if let Some(libsql) = bucket.libsql() {
             return libsql.open(bucket, namespace, stored, log_id).await;
         }
-        let path = bucket.layout().segment(namespace, &stored.key);
+        let path = bucket.layout().segment(namespace, &stored.object());
         let (footer, tail, tail_start) = fetch_tail(bucket, &path, stored.size).await?;
         let found = footer.key()?;
-        if found != stored.key {
+        if found != stored.object() {
             return Err(Error::corrupt(
                 &path,
                 footer_offset(stored.size),
@@ -74,7 +102,20 @@ impl OpenSegment {
             let found = format!("one of log {}", footer.header.log_id);
             return Err(Error::corrupt(&path, footer_offset(stored.size), expected, found));
         }
-        Self::from_tail(bucket, path, stored, footer, tail, tail_start).await
+        let opened = Self::from_tail(bucket, path, stored, footer, tail, tail_start).await?;
+        opened.check_end()?;
+        Ok(opened)
+    }
+
+    /// A fork lies at a commit: of what it shares, the last that counts is that.
+    fn check_end(&self) -> Result<()> {
+        let last = self.commits().last().map(|commit| (commit.frame_no, commit.time));
+        let expected = (self.key().end(), self.key().time());
+        if last == Some(expected) {
+            return Ok(());
+        }
+        let expected = format!("a commit of frame {} at {}, where it was forked", expected.0, expected.1);
+        Err(Error::corrupt(&self.path, self.index.footer().sections().start, expected, "none"))
     }
 
     /// Opens any object as a segment, whatever log it belongs to: for inspection.
@@ -89,13 +130,14 @@ impl OpenSegment {
     }
 
     /// A segment whose index was made elsewhere, by the invariants of this module.
-    pub(crate) const fn from_parts(
+    pub(crate) fn from_parts(
         path: ObjectPath,
         stored: StoredSegment,
         index: SegmentIndex,
         whole: Option<Bytes>,
     ) -> Self {
-        Self { path, stored, index, whole }
+        let counted = index.commits().partition_point(|commit| commit.frame_no <= stored.key.end());
+        Self { path, stored, index, counted, whole }
     }
 
     async fn from_tail(
@@ -119,7 +161,7 @@ impl OpenSegment {
         };
         let index = SegmentIndex::parse(path.as_str(), footer, &sections)?;
         let whole = (tail_start == 0).then_some(tail);
-        Ok(Self { path, stored, index, whole })
+        Ok(Self::from_parts(path, stored, index, whole))
     }
 
     /// The object's path.
@@ -128,7 +170,7 @@ impl OpenSegment {
         &self.path
     }
 
-    /// Its name.
+    /// What it holds for its namespace: its name, unless a fork shares only a part of it.
     #[must_use]
     pub const fn key(&self) -> &SegmentKey {
         &self.stored.key
@@ -146,13 +188,18 @@ impl OpenSegment {
         &self.index
     }
 
-    /// Its commits, oldest first.
+    /// Its commits, oldest first; of a segment that a fork shares a part of, those up to the fork.
     #[must_use]
     pub fn commits(&self) -> &[Commit] {
-        self.index.commits()
+        self.index.commits().get(..self.counted).unwrap_or_default()
     }
 
-    /// What it holds, without the rest.
+    /// Whether it holds frames that do not count: those behind the fork, in a segment that is shared in part.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.stored.object().end() > self.stored.key.end()
+    }
+
+    /// All that the object holds, without the rest.
     #[must_use]
     pub fn into_index(self) -> SegmentIndex {
         self.index

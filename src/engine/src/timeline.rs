@@ -1,4 +1,5 @@
-//! The timeline of a namespace: its valid stored segments, newest first.
+//! The timeline of a namespace: its valid stored segments, newest first; of a fork also those that it shares with the
+//! namespaces it came from ([`inheriting`]).
 //!
 //! Invariants:
 //!
@@ -10,6 +11,9 @@
 //! Not here: the search for a point among very many segments ([`crate::locate`]), and what a database looks like at
 //! a point ([`crate::View`]).
 
+mod ancestor;
+mod inheriting;
+
 use std::ops::RangeInclusive;
 
 use walkeep_core::manifest::{ManifestVersion, Validity};
@@ -20,6 +24,9 @@ use crate::libsql;
 use crate::manifests;
 use crate::reached::Reached;
 use crate::stored_segment::{OpenSegment, StoredSegment};
+
+pub(crate) use ancestor::Ancestor;
+pub(crate) use inheriting::open;
 
 /// Objects asked for in one listing: what object stores return at most.
 pub(crate) const LIST_PAGE: usize = 1000;
@@ -48,6 +55,8 @@ pub struct Timeline {
     /// Whether segments of a chain must join exactly: where nothing else tells that they are of one log.
     exact: bool,
     segments: Vec<StoredSegment>,
+    /// Of a fork: what it reads from, nearest first, as far as that was needed.
+    ancestors: Vec<Ancestor>,
     /// Segments that an opening under way may yet cut off.
     unconfirmed: Vec<StoredSegment>,
     ignored: Ignored,
@@ -65,9 +74,10 @@ impl Timeline {
     /// `NotFound` when there is no such namespace; `Corrupt`, `Invalid` for its manifest; `Unavailable`.
     pub async fn load(bucket: &Bucket, namespace: &Namespace) -> Result<Self> {
         let listing = bucket.list_segments(namespace, None, usize::MAX).await?;
-        let manifest = manifests::newest(bucket, namespace).await?.ok_or_else(|| no_namespace(namespace))?;
+        let manifest = manifests::present(bucket, namespace).await?;
         let mut timeline = Self::empty(namespace, manifest, bucket.is_libsql());
         timeline.add_all(listing);
+        timeline.inherit(bucket).await?;
         Ok(timeline)
     }
 
@@ -88,7 +98,11 @@ impl Timeline {
             let more = page.more;
             after.clone_from(&page.last);
             timeline.add_all(page);
-            if !more || timeline.is_enough_for(frame) {
+            if timeline.is_enough_for(frame) {
+                return Ok(timeline);
+            }
+            if !more {
+                timeline.inherit(bucket).await?;
                 return Ok(timeline);
             }
         }
@@ -112,7 +126,11 @@ impl Timeline {
             let more = page.more;
             after.clone_from(&page.last);
             timeline.add_all(page);
-            if !more || timeline.is_enough_for(None) {
+            if timeline.is_enough_for(None) {
+                return Ok(timeline);
+            }
+            if !more {
+                timeline.inherit(bucket).await?;
                 return Ok(timeline);
             }
             limit = LIST_PAGE;
@@ -139,6 +157,7 @@ impl Timeline {
             manifest,
             exact,
             segments: Vec::new(),
+            ancestors: Vec::new(),
             unconfirmed: Vec::new(),
             ignored: Ignored::default(),
             newest_epoch: None,
@@ -195,7 +214,7 @@ impl Timeline {
     ///
     /// As [`OpenSegment::open`].
     pub async fn open(&self, bucket: &Bucket, stored: StoredSegment) -> Result<OpenSegment> {
-        OpenSegment::open(bucket, &self.namespace, stored, self.manifest.log_id()).await
+        open(bucket, &self.namespace, &self.manifest, &self.ancestors, stored).await
     }
 
     /// Whether segments must join exactly: so it is in a bucket of libsql-wal.
@@ -345,7 +364,8 @@ impl Timeline {
         first..=last
     }
 
-    /// The ranges of frames whose commits can be restored, oldest first. Of a compacted segment that is its end.
+    /// The ranges of frames whose commits can be restored, oldest first. Of a compacted segment that is its end. A fork
+    /// begins with the commit where it forked off: those before are its parent's.
     #[must_use]
     pub fn restorable(&self) -> Vec<RangeInclusive<FrameNo>> {
         let mut ranges: Vec<RangeInclusive<FrameNo>> = Vec::new();
@@ -361,6 +381,12 @@ impl Timeline {
                     *last = *last.start().min(&first)..=*last.end().max(&key.end());
                 }
                 _ => ranges.push(first..=key.end()),
+            }
+        }
+        if let Some(parent) = self.manifest.parent() {
+            ranges.retain(|range| *range.end() >= parent.frame);
+            if let Some(first) = ranges.first_mut() {
+                *first = (*first.start()).max(parent.frame)..=*first.end();
             }
         }
         ranges
@@ -407,6 +433,7 @@ impl Timeline {
     }
 }
 
+/// The error for a namespace that is not there.
 pub(crate) fn no_namespace(namespace: &Namespace) -> Error {
     Error::not_found(format!("namespace {namespace:?}", namespace = namespace.as_str()))
 }

@@ -281,7 +281,7 @@ impl View {
 }
 
 /// The commit that ends with `frame_no` in the segment that holds it.
-fn commit_at(timeline: &Timeline, segment: &OpenSegment, frame_no: FrameNo) -> Result<Commit> {
+pub(crate) fn commit_at(timeline: &Timeline, segment: &OpenSegment, frame_no: FrameNo) -> Result<Commit> {
     let commits = segment.commits();
     let at = commits.partition_point(|commit| commit.frame_no < frame_no);
     if let Some(commit) = commits.get(at).filter(|commit| commit.frame_no == frame_no) {

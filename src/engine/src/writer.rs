@@ -23,8 +23,8 @@ use walkeep_core::{
 use crate::bucket::Bucket;
 use crate::claim::{Claim, claim};
 use crate::manifests;
-use crate::stored_segment::{OpenSegment, StoredSegment};
-use crate::timeline::{Timeline, no_namespace};
+use crate::stored_segment::StoredSegment;
+use crate::timeline::{self, Ancestor, Timeline, no_namespace};
 
 /// How often a step whose outcome is unknown is repeated, and how long to wait before.
 pub(crate) const ATTEMPTS: u32 = 5;
@@ -60,6 +60,8 @@ pub struct Writer {
     epoch: Epoch,
     /// The newest segment: what the next one follows.
     tip: Option<StoredSegment>,
+    /// Of a fork: what the tip may be stored in.
+    ancestors: Vec<Ancestor>,
     /// The segment behind it that may be stored already: nothing else may take its frames in this epoch.
     begun: Option<SegmentId>,
     /// The store that it was opened in, while it writes to another.
@@ -138,6 +140,7 @@ impl Writer {
                     nonce,
                     epoch,
                     tip,
+                    ancestors: timeline.ancestors().to_vec(),
                     begun: None,
                     home: None,
                     attempts: ATTEMPTS,
@@ -152,6 +155,11 @@ impl Writer {
     #[must_use]
     pub(crate) fn trying_once(self) -> Self {
         Self { attempts: 1, ..self }
+    }
+
+    /// The manifest with which it was opened, and the nonce of that opening.
+    pub(crate) const fn opening(&self) -> (&Manifest, Nonce) {
+        (&self.manifest, self.nonce)
     }
 
     /// The store it writes to.
@@ -199,7 +207,8 @@ impl Writer {
         let durable = match self.tip {
             None => None,
             Some(tip) => {
-                let open = OpenSegment::open(&self.bucket, &self.namespace, tip, self.log_id()).await?;
+                let (namespace, ancestors) = (&self.namespace, &self.ancestors);
+                let open = timeline::open(&self.bucket, namespace, &self.manifest, ancestors, tip).await?;
                 open.commits().last().copied()
             }
         };
@@ -347,9 +356,18 @@ impl Writer {
         }
         let newest = reread(&self.bucket, &self.namespace).await;
         let newest = newest.map_err(|error| self.unknown_ownership(&error))?;
-        if newest.log_id() == self.manifest.log_id() && newest.is_last(self.nonce) && !newest.is_pending() {
+        let ours = newest.log_id() == self.manifest.log_id() && newest.is_last(self.nonce);
+        if ours && newest.life().is_active() && !newest.is_pending() {
             self.manifest = newest;
             return Ok(());
+        }
+        if ours && !newest.life().is_active() {
+            let why = format!(
+                "it is {} since manifest {}: nothing is written to it",
+                newest.life(),
+                newest.version()
+            );
+            return Err(Error::invalid(format!("writing to namespace {}", self.namespace), why));
         }
         Err(fenced(&self.namespace, self.epoch, &newest))
     }
@@ -357,7 +375,7 @@ impl Writer {
 
 /// Whether a create may have been carried out although it returned this error, and reading tells. `Unknown` is not
 /// among them: an object whose durability is in doubt (its sync failed) can be read all the same.
-const fn may_have_happened(error: &Error) -> bool {
+pub(crate) const fn may_have_happened(error: &Error) -> bool {
     matches!(error, Error::AlreadyExists { .. } | Error::Unavailable { .. })
 }
 

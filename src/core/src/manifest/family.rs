@@ -80,13 +80,13 @@ impl Manifest {
         Ok(next)
     }
 
-    /// The first manifest of a fork of this namespace at a commit: `version` is 1, or follows one that was aborted. It
-    /// is begun, and promises that commit and what follows.
+    /// The first manifest of a fork of this namespace at a commit: `version` is 1, or follows that of a namespace of
+    /// this name that is not there any more. It is begun, and promises that commit and what follows.
     ///
     /// # Errors
     ///
     /// `Invalid` when no epoch owns the frame; `Exhausted`.
-    pub fn fork(&self, parent: Parent, log_id: LogId, nonce: Nonce, aborted: Option<&Self>) -> Result<Self> {
+    pub fn fork(&self, parent: Parent, log_id: LogId, nonce: Nonce, before: Option<&Self>) -> Result<Self> {
         let frame = parent.frame;
         let inherited = self.epochs.iter().filter(|entry| entry.begin.is_some_and(|begin| begin <= frame));
         let mut epochs = inherited.cloned().collect::<Vec<_>>();
@@ -96,7 +96,7 @@ impl Manifest {
         for entry in &mut epochs {
             entry.nonce = None;
         }
-        let newest = aborted.map_or(last.epoch, |aborted| aborted.last().epoch.max(last.epoch));
+        let newest = before.map_or(last.epoch, |before| before.last().epoch.max(last.epoch));
         let next = newest.next().ok_or_else(|| Error::Exhausted { what: "all epochs are used".into() })?;
         let begin = frame.next().ok_or_else(|| Error::Exhausted { what: "all frames are used".into() })?;
         epochs.push(EpochEntry {
@@ -106,9 +106,9 @@ impl Manifest {
             floor: parent.time,
             nonce: Some(nonce),
         });
-        let version = match aborted {
+        let version = match before {
             None => ManifestVersion::FIRST,
-            Some(aborted) => aborted.version.next()?,
+            Some(before) => before.version.next()?,
         };
         let mut fork = Self::create(log_id, self.hash_seed, last.page_size, nonce);
         fork.version = version;
@@ -119,10 +119,33 @@ impl Manifest {
         Ok(fork)
     }
 
-    /// The manifest that keeps a fork that did not come about from coming about later.
+    /// The manifest that keeps a fork that did not come about from coming about later: the first one of its name, or
+    /// the one behind that of a namespace that is not there.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a namespace that is there; `Exhausted`.
+    pub fn aborted(
+        log_id: LogId,
+        seed: crate::HashSeed,
+        page_size: crate::PageSize,
+        nonce: Nonce,
+        after: Option<&Self>,
+    ) -> Result<Self> {
+        let manifest = match after {
+            None => Self::create(log_id, seed, page_size, nonce),
+            Some(after) => after.recreate(log_id, seed, page_size, nonce)?,
+        };
+        Ok(Self { state: Life::Aborted, ..manifest })
+    }
+
+    /// The same without an opening that is under way: how a fork judges what was confirmed before that began.
     #[must_use]
-    pub fn aborted(log_id: LogId, seed: crate::HashSeed, page_size: crate::PageSize, nonce: Nonce) -> Self {
-        Self { state: Life::Aborted, ..Self::create(log_id, seed, page_size, nonce) }
+    pub fn settled(mut self) -> Self {
+        if self.is_pending() && self.epochs.len() > 1 {
+            self.epochs.pop();
+        }
+        self
     }
 
     /// The next version, which needs its parent no longer: everything that it shared is stored here too.

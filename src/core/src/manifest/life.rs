@@ -70,13 +70,14 @@ impl Manifest {
         Ok(next)
     }
 
-    /// The next version, deleted: nothing is promised any more but what forks need.
+    /// The next version, deleted: nothing is promised any more but what forks need. Whoever deletes has claimed the last
+    /// epoch; that it is begun is not needed, so that a damaged namespace can be deleted too.
     ///
     /// # Errors
     ///
-    /// `Invalid` for a namespace that is not there, or while an epoch is pending.
+    /// `Invalid` for a namespace that is not there.
     pub fn tombstone(&self) -> Result<Self> {
-        self.refuse_change("deleting")?;
+        self.refuse_absent("deleting")?;
         let mut next = self.successor()?;
         next.state = Life::Tombstone;
         next.pins.clear();
@@ -118,13 +119,30 @@ impl Manifest {
 
     /// Refuses a change to a namespace that is not there, or that somebody is just opening.
     pub(super) fn refuse_change(&self, what: &str) -> Result<()> {
-        if !self.state.is_there() {
-            return Err(Error::invalid(format!("{what} a namespace"), format!("it is {}", self.state)));
-        }
+        self.refuse_absent(what)?;
         if self.is_pending() {
             let what = format!("{what}: a writer is just opening the namespace; try again");
             return Err(Error::Unavailable { what, source: None });
         }
         Ok(())
+    }
+
+    fn refuse_absent(&self, what: &str) -> Result<()> {
+        if self.state.is_there() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("{what} a namespace"), format!("it is {}", self.state)))
+    }
+
+    /// Refuses to open for writing what is not in use.
+    pub(super) fn refuse_unwritable(&self) -> Result<()> {
+        let why = match self.state {
+            Life::Active => return Ok(()),
+            Life::Frozen => {
+                "it is frozen, that is, read only; `walkeep thaw` makes it writable again".to_string()
+            }
+            state => format!("it is {state}"),
+        };
+        Err(Error::invalid("opening the namespace for writing", why))
     }
 }

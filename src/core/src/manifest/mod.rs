@@ -91,8 +91,9 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// `Exhausted` when all epochs are used.
+    /// `Invalid` for a namespace that is frozen or not there; `Exhausted` when all epochs are used.
     pub fn claim(&self, nonce: Nonce, page_size: PageSize) -> Result<Self> {
+        self.refuse_unwritable()?;
         let last = self.last();
         let epoch = self.next_epoch()?;
         let mut next = self.successor()?;
@@ -209,9 +210,13 @@ impl Manifest {
         base
     }
 
-    /// Whether a stored segment counts.
+    /// Whether a segment that is stored in this namespace counts. What a fork shares is stored with its parent: while it
+    /// has one, nothing of its own that ends at or before the fork does.
     #[must_use]
     pub fn validity(&self, key: &SegmentKey) -> Validity {
+        if self.parent.as_ref().is_some_and(|parent| key.end() <= parent.frame) {
+            return Validity::Fenced;
+        }
         if key.epoch() > self.last().epoch {
             return Validity::UnknownEpoch;
         }

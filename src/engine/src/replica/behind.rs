@@ -44,7 +44,7 @@ async fn behind(
 ) -> Result<Option<View>> {
     // Segments of libsql-wal have no state checksum that would prove it.
     let manifest = match manifests::newest(bucket, namespace).await? {
-        Some(manifest) if !bucket.is_libsql() => manifest,
+        Some(manifest) if !bucket.is_libsql() && manifest.life().is_there() => manifest,
         _ => return Ok(None),
     };
     let epoch = manifest.owner(version.frame_no).map(|entry| entry.epoch);

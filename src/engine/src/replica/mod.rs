@@ -27,8 +27,8 @@ use std::sync::Arc;
 
 use walkeep_core::files::FileStamp;
 use walkeep_core::{
-    DatabaseShape, Directory, Error, FrameNo, Manifest, Namespace, PageHash, PageHashTable, Random,
-    ReplicaState, ReplicaVersion, Result, SegmentKey,
+    DatabaseShape, Directory, Error, Manifest, Namespace, PageHash, PageHashTable, Random, ReplicaState,
+    ReplicaVersion, Result, SegmentKey,
 };
 
 pub use journal_mode::JournalMode;
@@ -178,13 +178,13 @@ impl Replica {
             },
         };
         let search = Search { bucket: &self.bucket, namespace: &self.namespace, manifest: &manifest };
-        let segment = search.newest_until(FrameNo::MAX).await?;
-        let same_log = manifest.log_id() == version.log_id;
+        let segment = search.newest_end().await?;
+        let same_log = manifest.log_id() == version.log_id && manifest.life().is_there();
         self.manifest = Some(manifest);
         // The time tells a log that was made anew, whose manifests may have the same numbers.
         let ours = (version.epoch, version.frame_no, version.time);
         let is_ours = |key: &SegmentKey| (key.epoch(), key.end(), key.time()) == ours;
-        Ok(same_log && segment.is_some_and(|segment| is_ours(&segment.key)))
+        Ok(same_log && segment.is_some_and(|key| is_ours(&key)))
     }
 
     /// Opens the newest view and puts it in place, if it is another state than the file's. `None` when the file turned

@@ -75,7 +75,7 @@ impl StateFold {
 
     /// A segment whose frames are all folded already says the same about its end.
     fn check_repeated(&self, segment: &OpenSegment) -> Result<()> {
-        let recorded = segment.index().state();
+        let recorded = segment.commits().last().and_then(|commit| commit.state);
         match (self.states.get(&segment.key().end()), recorded) {
             (Some(state), Some(recorded)) if *state != recorded => {
                 Err(wrong_state(segment, segment.key().end(), recorded, *state))
