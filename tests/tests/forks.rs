@@ -1,4 +1,5 @@
 //! Forks: a namespace of any restore point, that goes on apart from its parent, and reads as any other does.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a panic is a failed test")]
 
 use std::sync::Arc;
 

@@ -45,7 +45,7 @@ pub async fn remove(bucket: &Bucket, namespace: &Namespace, handles: &Handles) -
             removed.needed_by = left.children().iter().map(|child| child.namespace.clone()).collect();
             return Ok(removed);
         }
-        removed.segments += delete_segments(bucket, &namespace, &tombstone).await?;
+        removed.segments += delete_stored(bucket, &namespace, &tombstone).await?;
         let Some(next) = last_need(bucket, &tombstone).await? else { return Ok(removed) };
         (namespace, tombstone) = next;
         removed.cascaded.push(namespace.clone());
@@ -77,7 +77,20 @@ async fn bury(bucket: &Bucket, namespace: &Namespace, handles: &Handles) -> Resu
     Err(Error::Unavailable { what, source: None })
 }
 
-/// Deletes what was stored before the tombstone. (What somebody stores who creates the namespace anew is of newer epochs.)
+/// Deletes all but the manifests: the segments, how many of them there were, and the proofs about them.
+async fn delete_stored(bucket: &Bucket, namespace: &Namespace, tombstone: &Manifest) -> Result<usize> {
+    let deleted = delete_segments(bucket, namespace, tombstone).await?;
+    if let Some(folder) = bucket.layout().proofs(namespace) {
+        let proofs = bucket.list(&folder, None, usize::MAX).await?;
+        let paths = proofs.into_iter().map(|object| object.path).collect::<Vec<_>>();
+        if !paths.is_empty() {
+            bucket.delete(&paths).await?;
+        }
+    }
+    Ok(deleted)
+}
+
+/// Deletes the segments that were stored before the tombstone. (What somebody stores who creates the namespace anew is of newer epochs.)
 async fn delete_segments(bucket: &Bucket, namespace: &Namespace, tombstone: &Manifest) -> Result<usize> {
     let (mut after, mut deleted) = (None, 0);
     loop {
@@ -116,7 +129,7 @@ pub(super) async fn cascade(
 ) -> Result<Vec<Namespace>> {
     let mut gone = Vec::new();
     while let Some((namespace, tombstone)) = next {
-        delete_segments(bucket, &namespace, &tombstone).await?;
+        delete_stored(bucket, &namespace, &tombstone).await?;
         next = last_need(bucket, &tombstone).await?;
         gone.push(namespace);
     }
