@@ -39,6 +39,9 @@ pub trait Layout: Debug + Send + Sync {
     /// The manifest version that a path names; `None` for a foreign object.
     fn parse_manifest(&self, namespace: &Namespace, path: &ObjectPath) -> Option<ManifestVersion>;
 
+    /// The folder of small objects that are created to see the store's clock; `None` where a layout has none.
+    fn probes(&self, namespace: &Namespace) -> Option<ObjectPath>;
+
     /// The folder of a namespace's proofs; `None` where a layout has none.
     fn proofs(&self, namespace: &Namespace) -> Option<ObjectPath>;
 
@@ -98,6 +101,10 @@ impl Layout for NativeLayout {
 
     fn manifest(&self, namespace: &Namespace, version: ManifestVersion) -> ObjectPath {
         self.manifests(namespace).join_checked(&[&format!("{:020}.json", u64::MAX - version.get())])
+    }
+
+    fn probes(&self, namespace: &Namespace) -> Option<ObjectPath> {
+        Some(self.folder(namespace, "probes"))
     }
 
     fn proofs(&self, namespace: &Namespace) -> Option<ObjectPath> {

@@ -17,6 +17,13 @@ impl UnixMillis {
     pub const fn get(self) -> u64 {
         self.0
     }
+
+    /// Which month it lies in, in UTC: 12 for each year since the year 0, and those of its year before it.
+    #[must_use]
+    pub const fn month(self) -> u64 {
+        let (year, month, _) = civil_from_days(self.0 / 86_400_000);
+        year * 12 + month - 1
+    }
 }
 
 /// The last millisecond of the year 9999.

@@ -1,13 +1,16 @@
 //! Finding one segment, and how far a namespace reaches, with few listings.
 
 use walkeep_core::storage::{Durable, FindSegment};
-use walkeep_core::{Error, FrameNo, HashSeed, Manifest, Namespace, RestorePoint, Result, SegmentKey};
+use walkeep_core::{
+    Error, FrameNo, HashSeed, Manifest, Namespace, RestorePoint, Result, SegmentKey, UnixMillis,
+};
 
 use crate::bucket::Bucket;
 use crate::locate::{Located, Search, explain, locate, unreachable};
 use crate::manifests::{self, NEWEST_PAGE};
 use crate::stored_segment::{OpenSegment, StoredSegment};
 use crate::timeline::{RELIST_MAX, Timeline};
+use crate::view::commit_at;
 
 /// The last frame that a restore can reach.
 ///
@@ -128,4 +131,32 @@ async fn open_inherited(
 
 fn no_segment(namespace: &Namespace, key: &SegmentKey) -> Error {
     Error::not_found(format!("segment {key} of namespace {namespace}"))
+}
+
+/// The commit of a restore point, its time, and the manifest that it was found with. Only indexes are read: that the point
+/// can be restored is known from names.
+///
+/// # Errors
+///
+/// As [`locate`].
+pub(crate) async fn commit(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    point: RestorePoint,
+) -> Result<(Manifest, FrameNo, UnixMillis)> {
+    let Located { timeline, frame_no } = locate(bucket, namespace, point).await?;
+    let ending = timeline.segments().iter().find(|segment| segment.key.end() == frame_no);
+    if let Some(segment) = ending {
+        return Ok((timeline.manifest().clone(), frame_no, segment.key.time()));
+    }
+    // A segment ends with a commit; inside of one only its index tells.
+    let holding = timeline.segments().iter().filter(|segment| segment.key.includes(frame_no));
+    let rawest = holding.min_by_key(|segment| (segment.key.level(), segment.key.end()));
+    let rawest = rawest.ok_or_else(|| Error::not_found(format!("frame {frame_no}")))?;
+    let opened = timeline.open(bucket, *rawest).await?;
+    match commit_at(&timeline, &opened, frame_no) {
+        Ok(commit) => Ok((timeline.manifest().clone(), frame_no, commit.time)),
+        Err(Error::Unreachable(no)) => Err(explain(bucket, namespace, point, *no).await),
+        Err(error) => Err(error),
+    }
 }

@@ -50,11 +50,19 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
         }
         let found = match point {
             RestorePoint::Latest => Found::Newest(None),
+            RestorePoint::Frame(frame) if !manifest.promises(frame) => {
+                Found::No(Box::new(dropped(&manifest, point, frame)))
+            }
             RestorePoint::Frame(frame) => Found::Commit { frame, after: search.upper_bound(frame).await? },
             RestorePoint::Time(time) => match search.commit_at(time).await {
                 // A compaction may have taken a segment away that was listed just now.
                 Err(Error::NotFound { .. }) if attempt < RELIST_MAX => continue,
-                found => found?,
+                found => match found? {
+                    Found::Commit { frame, .. } if !manifest.promises(frame) => {
+                        Found::No(Box::new(dropped(&manifest, point, frame)))
+                    }
+                    found => found,
+                },
             },
         };
         let (frame, after, known) = match found {
@@ -125,6 +133,18 @@ fn lost(point: RestorePoint, missing: RangeInclusive<FrameNo>) -> Unreachable {
 
 pub(crate) fn unreachable(point: RestorePoint, why: &str) -> Unreachable {
     Unreachable { wanted: point.to_string(), why: why.into(), ..Unreachable::default() }
+}
+
+/// Why a commit that was there is no restore point: with those before and behind it that are.
+fn dropped(manifest: &Manifest, point: RestorePoint, frame: FrameNo) -> Unreachable {
+    let kept = manifest.kept().iter().map(|kept| Neighbour { frame_no: kept.frame, time: kept.time });
+    let pins = manifest.pins().values().map(|pin| Neighbour { frame_no: pin.frame, time: pin.time });
+    let points = kept.chain(pins).filter(|point| point.frame_no < manifest.frontier());
+    let before = points.clone().filter(|point| point.frame_no < frame).max_by_key(|point| point.frame_no);
+    let after = points.filter(|point| point.frame_no > frame).min_by_key(|point| point.frame_no);
+    let why =
+        format!("retention no longer keeps it; every commit from frame {} on is kept", manifest.frontier());
+    Unreachable { before, after, ..unreachable(point, &why) }
 }
 
 /// Adds the restorable ranges and, for a frame, its neighbours: a complete listing, made only for an error.
@@ -339,6 +359,9 @@ impl Search<'_> {
     async fn commit_at(&self, time: UnixMillis) -> Result<Found> {
         if self.bucket.is_libsql() {
             return self.end_at(time).await;
+        }
+        if let Some(kept) = self.manifest.kept().iter().find(|kept| kept.was_newest_at(time)) {
+            return Ok(Found::Commit { frame: kept.frame, after: self.upper_bound(kept.frame).await? });
         }
         let mut around = self.around(time).await?;
         around.before = around.before.or_else(|| self.fork_point());

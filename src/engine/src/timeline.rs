@@ -13,16 +13,16 @@
 
 mod ancestor;
 mod inheriting;
+mod reachable;
 
 use std::ops::RangeInclusive;
 
 use walkeep_core::manifest::{ManifestVersion, Validity};
-use walkeep_core::{Epoch, Error, FrameNo, Manifest, Namespace, ObjectPath, Result, SegmentKey, Unreachable};
+use walkeep_core::{Epoch, Error, FrameNo, Manifest, Namespace, ObjectPath, Result, Unreachable};
 
 use crate::bucket::{Bucket, SegmentListing};
 use crate::libsql;
 use crate::manifests;
-use crate::reached::Reached;
 use crate::stored_segment::{OpenSegment, StoredSegment};
 
 pub(crate) use ancestor::Ancestor;
@@ -362,63 +362,6 @@ impl Timeline {
         let below = self.segments.iter().map(|segment| segment.key.end()).find(|end| *end < last);
         let first = below.and_then(FrameNo::next).unwrap_or(base).max(base);
         first..=last
-    }
-
-    /// The ranges of frames whose commits can be restored, oldest first. Of a compacted segment that is its end. A fork
-    /// begins with the commit where it forked off: those before are its parent's.
-    #[must_use]
-    pub fn restorable(&self) -> Vec<RangeInclusive<FrameNo>> {
-        let mut ranges: Vec<RangeInclusive<FrameNo>> = Vec::new();
-        let mut reached = Reached::new(self.exact);
-        for segment in self.segments.iter().rev() {
-            let key = &segment.key;
-            if !reached.extend(key, self.manifest.base(key.end())) {
-                continue;
-            }
-            let first = if key.level() == 0 { key.start() } else { key.end() };
-            match ranges.last_mut() {
-                Some(last) if last.end().next() >= Some(first) => {
-                    *last = *last.start().min(&first)..=*last.end().max(&key.end());
-                }
-                _ => ranges.push(first..=key.end()),
-            }
-        }
-        if let Some(parent) = self.manifest.parent() {
-            ranges.retain(|range| *range.end() >= parent.frame);
-            if let Some(first) = ranges.first_mut() {
-                *first = (*first.start()).max(parent.frame)..=*first.end();
-            }
-        }
-        ranges
-    }
-
-    /// The newest commit that can be restored.
-    #[must_use]
-    pub fn durable_frame_no(&self) -> Option<FrameNo> {
-        self.restorable().last().map(|range| *range.end())
-    }
-
-    /// The frames whose loss makes the end of a stored segment unreachable, oldest first.
-    pub(crate) fn holes(&self) -> Vec<RangeInclusive<FrameNo>> {
-        let mut holes = Vec::new();
-        let mut reached = Reached::new(self.exact);
-        // The ends of segments that cannot be reached: what joins them is lost for the same reason.
-        let mut lost = Reached::new(self.exact);
-        let oldest_first = self.segments.iter().rev().map(|segment| segment.key).collect::<Vec<_>>();
-        for ending in oldest_first.chunk_by(|a, b| a.end() == b.end()) {
-            let Some(end) = ending.first().map(SegmentKey::end) else { continue };
-            let base = self.manifest.base(end);
-            if ending.iter().any(|key| reached.joins(key, base)) {
-                reached.add(end);
-            } else {
-                if !ending.iter().any(|key| lost.joins(key, base)) {
-                    holes.extend(self.cover(end).err());
-                }
-                lost.add(end);
-            }
-        }
-        holes.extend(self.missing_newest());
-        holes
     }
 
     /// An error for a restore point that this (complete) timeline cannot serve.

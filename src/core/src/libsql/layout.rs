@@ -115,6 +115,10 @@ impl Layout for LibsqlLayout {
         self.manifests(namespace).join_checked(&[&version.to_string()])
     }
 
+    fn probes(&self, _namespace: &Namespace) -> Option<ObjectPath> {
+        None
+    }
+
     fn proofs(&self, _namespace: &Namespace) -> Option<ObjectPath> {
         None
     }

@@ -100,8 +100,7 @@ pub struct KeptPoint {
     pub frame: FrameNo,
     /// Its time.
     pub time: UnixMillis,
-    /// The time of the commit behind it: it was the newest from `time` until then. Equal to `time` where that is not
-    /// known.
+    /// It is known to have been the newest commit from `time` until before this: equal to `time` where that is not known.
     pub until: UnixMillis,
 }
 
@@ -109,7 +108,7 @@ impl KeptPoint {
     /// Whether it is known to have been the newest commit at `time`.
     #[must_use]
     pub fn was_newest_at(&self, time: UnixMillis) -> bool {
-        self.time == time || (self.time..self.until).contains(&time)
+        (self.time..self.until).contains(&time)
     }
 }
 
@@ -144,6 +143,17 @@ impl Manifest {
         frame >= self.frontier()
             || self.kept.binary_search_by_key(&frame, |kept| kept.frame).is_ok()
             || self.pins.values().any(|pin| pin.frame == frame)
+    }
+
+    /// The commits with names or kept by retention, ascending: the restore points of users, but for those from the frontier
+    /// on.
+    #[must_use]
+    pub fn points(&self) -> Vec<FrameNo> {
+        let kept = self.kept.iter().map(|kept| kept.frame);
+        let mut points = kept.chain(self.pins.values().map(|pin| pin.frame)).collect::<Vec<_>>();
+        points.sort_unstable();
+        points.dedup();
+        points
     }
 
     /// The frames before the frontier that something needs, ascending: kept points, pins and the begins of forks.

@@ -4,14 +4,13 @@
 //! short between the two is listed and not there: making it again goes on, and deleting the parent sees to it too.
 
 use walkeep_core::manifest::{Child, Life, Parent};
-use walkeep_core::{Error, FrameNo, LogId, Manifest, Namespace, Nonce, RestorePoint, Result, UnixMillis};
+use walkeep_core::{Error, FrameNo, LogId, Manifest, Namespace, Nonce, RestorePoint, Result};
 
 use super::publish::unlink;
 use super::reclaim::is_needed;
 use crate::bucket::Bucket;
-use crate::locate::{Located, explain, locate};
+use crate::find;
 use crate::manifests;
-use crate::view::commit_at;
 use crate::writer::{ATTEMPTS, BACK_OFF, Handles, may_have_happened};
 
 /// Makes the namespace `name` of a restore point of `parent`: its history begins with that commit, and goes on apart
@@ -42,7 +41,7 @@ pub async fn fork(
     let mut wanted = point;
     let mut last = None;
     for attempt in 1..=ATTEMPTS {
-        let (manifest, frame, time) = forking.find(wanted).await?;
+        let (manifest, frame, time) = find::commit(bucket, parent, wanted).await?;
         // From here on it is this commit: a create whose outcome is unknown may still land.
         wanted = RestorePoint::Frame(frame);
         match manifest.children().iter().find(|child| child.namespace == *name) {
@@ -100,25 +99,6 @@ impl Forking<'_> {
             _ if !newest.children().is_empty() => refuse("has forks that need what it stored"),
             _ if segments.is_some() => refuse("`walkeep rm` has not ended (repeat that)"),
             Life::Aborted | Life::Tombstone => Ok(Some(newest)),
-        }
-    }
-
-    /// The commit to fork at, its time, and the manifest of the parent that it was found with.
-    async fn find(&self, point: RestorePoint) -> Result<(Manifest, FrameNo, UnixMillis)> {
-        let Located { timeline, frame_no } = locate(self.bucket, self.parent, point).await?;
-        let ending = timeline.segments().iter().find(|segment| segment.key.end() == frame_no);
-        if let Some(segment) = ending {
-            return Ok((timeline.manifest().clone(), frame_no, segment.key.time()));
-        }
-        // A segment ends with a commit; inside of one only its index tells.
-        let holding = timeline.segments().iter().filter(|segment| segment.key.includes(frame_no));
-        let rawest = holding.min_by_key(|segment| (segment.key.level(), segment.key.end()));
-        let rawest = rawest.ok_or_else(|| Error::not_found(format!("frame {frame_no}")))?;
-        let opened = timeline.open(self.bucket, *rawest).await?;
-        match commit_at(&timeline, &opened, frame_no) {
-            Ok(commit) => Ok((timeline.manifest().clone(), frame_no, commit.time)),
-            Err(Error::Unreachable(no)) => Err(explain(self.bucket, self.parent, point, *no).await),
-            Err(error) => Err(error),
         }
     }
 

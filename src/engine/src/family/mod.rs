@@ -20,4 +20,6 @@ mod removing;
 pub use detaching::detach;
 pub use forking::fork;
 pub use freezing::{Freeze, freeze, thaw};
+pub(crate) use publish::publish;
+pub(crate) use reclaim::reclaim_all;
 pub use removing::{Removed, remove};

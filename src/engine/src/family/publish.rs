@@ -16,7 +16,7 @@ const PUBLISH_ATTEMPTS: u32 = 2 * ATTEMPTS;
 /// # Errors
 ///
 /// Those of `next`; `Unavailable` when an opening that is under way did not end, or others published again and again.
-pub(super) async fn publish(
+pub(crate) async fn publish(
     bucket: &Bucket,
     namespace: &Namespace,
     next: impl Fn(&Manifest) -> Result<Option<Manifest>>,

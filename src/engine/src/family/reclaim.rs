@@ -16,7 +16,7 @@ use crate::writer::{ATTEMPTS, BACK_OFF, may_have_happened};
 /// # Errors
 ///
 /// `NotFound`, `Corrupt`, `Unavailable`.
-pub(super) async fn reclaim_all(
+pub(crate) async fn reclaim_all(
     bucket: &Bucket,
     parent: &Namespace,
     random: &dyn Random,

@@ -60,8 +60,7 @@ impl StateFold {
             self.table = PageHashTable::new(self.seed());
             self.at = key.start().previous();
         } else if self.at.and_then(FrameNo::next).is_none_or(|next| next < key.start()) {
-            // A hole is noted elsewhere; what stands behind it cannot be folded.
-            self.at = None;
+            // A hole is noted elsewhere, if anybody needs what stands behind it; a wider segment may still join.
             return Ok(());
         }
         if let Err(error) = check_sizes(segment) {

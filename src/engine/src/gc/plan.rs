@@ -1,0 +1,198 @@
+//! What a collection would do, as data: for every object whether it goes, and why.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use walkeep_core::manifest::{KeptPoint, PinName, Validity};
+use walkeep_core::{FrameNo, Manifest, ObjectPath, SegmentKey, UnixMillis};
+
+use crate::stored_segment::StoredSegment;
+
+/// Why an object stays or goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It goes: this one covers it, and nothing that is needed lies in between.
+    CoveredBy(SegmentKey),
+    /// It goes: it is of a writer that lost its epoch.
+    Fenced,
+    /// It goes: a newer proof stands in its place.
+    OldProof,
+    /// It stays: no wider segment covers it.
+    NotCovered,
+    /// It stays: this restore point, or fork, is read from it.
+    Holds(FrameNo),
+    /// It stays: every commit from the frontier on is kept.
+    AllKept,
+    /// It would go, but it, or what covers it, is younger than the grace time, or the store does not say how old it is.
+    Young,
+    /// It stays: its epoch is newer than the manifest that was read.
+    UnknownEpoch,
+}
+
+impl Reason {
+    const fn goes(&self) -> bool {
+        matches!(self, Self::CoveredBy(_) | Self::Fenced | Self::OldProof)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CoveredBy(key) => {
+                write!(f, "covered by frames {} to {} (level {})", key.start(), key.end(), key.level())
+            }
+            Self::Fenced => f.write_str("of a writer that lost its epoch"),
+            Self::OldProof => f.write_str("a newer proof stands in its place"),
+            Self::NotCovered => f.write_str("nothing else has these frames"),
+            Self::Holds(frame) => write!(f, "the point at frame {frame} needs it"),
+            Self::AllKept => f.write_str("every commit of it is kept"),
+            Self::Young => f.write_str("younger than the grace time, or what covers it is"),
+            Self::UnknownEpoch => f.write_str("of an epoch newer than the manifest that was read"),
+        }
+    }
+}
+
+/// What becomes of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// The object.
+    #[serde(serialize_with = "as_text")]
+    pub path: ObjectPath,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Whether it goes.
+    pub goes: bool,
+    /// Why.
+    pub why: Reason,
+}
+
+fn as_text<S: Serializer>(path: &ObjectPath, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(path)
+}
+
+impl Verdict {
+    pub(super) fn new(path: ObjectPath, size: u64, why: Reason) -> Self {
+        Self { path, size, goes: why.goes(), why }
+    }
+}
+
+/// What a collection would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct GcPlan {
+    /// From this frame on every commit is kept.
+    pub frontier: FrameNo,
+    /// The points before it that are kept.
+    pub kept: Vec<KeptPoint>,
+    /// Pins that have expired.
+    pub expired: Vec<PinName>,
+    /// What becomes of each object, newest first.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl GcPlan {
+    /// The objects that go.
+    pub fn going(&self) -> impl Iterator<Item = &Verdict> {
+        self.verdicts.iter().filter(|verdict| verdict.goes)
+    }
+
+    /// The bytes of the objects that go.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.going().map(|verdict| verdict.size).sum()
+    }
+
+    /// Whether it drops promises, which must be published first.
+    #[must_use]
+    pub fn changes(&self, manifest: &Manifest) -> bool {
+        self.frontier != manifest.frontier() || self.kept != manifest.kept() || !self.expired.is_empty()
+    }
+}
+
+/// Judges segments by the promises of a manifest.
+pub(super) struct Judge<'a> {
+    manifest: &'a Manifest,
+    frontier: FrameNo,
+    /// The frames before the frontier that something needs, rising.
+    held: Vec<FrameNo>,
+    /// Valid segments that could cover others, and are old enough.
+    covers: Vec<SegmentKey>,
+    /// The same, younger ones included.
+    all_covers: Vec<SegmentKey>,
+    now: UnixMillis,
+    grace: Duration,
+}
+
+impl<'a> Judge<'a> {
+    /// By the promises of `manifest`, which is what would be published.
+    pub(super) fn new(
+        manifest: &'a Manifest,
+        listed: &[StoredSegment],
+        now: UnixMillis,
+        grace: Duration,
+    ) -> Self {
+        let mut judge = Self {
+            manifest,
+            frontier: manifest.frontier(),
+            held: manifest.held(),
+            covers: Vec::new(),
+            all_covers: Vec::new(),
+            now,
+            grace,
+        };
+        let valid = |segment: &&StoredSegment| manifest.validity(&segment.key) == Validity::Valid;
+        // Only what begins before a frame ends behind it can cover another one.
+        let wide = listed.iter().filter(valid).filter(|segment| segment.key.level() > 0);
+        for segment in wide {
+            judge.all_covers.push(segment.key);
+            if judge.is_old(segment) {
+                judge.covers.push(segment.key);
+            }
+        }
+        judge
+    }
+
+    fn is_old(&self, segment: &StoredSegment) -> bool {
+        let grace = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
+        segment.modified.is_some_and(|modified| modified.get().saturating_add(grace) <= self.now.get())
+    }
+
+    pub(super) fn judge(&self, segment: &StoredSegment) -> Reason {
+        match self.manifest.validity(&segment.key) {
+            Validity::UnknownEpoch | Validity::Unconfirmed => Reason::UnknownEpoch,
+            Validity::Fenced if self.is_old(segment) => Reason::Fenced,
+            Validity::Fenced => Reason::Young,
+            Validity::Valid => self.judge_valid(segment),
+        }
+    }
+
+    fn judge_valid(&self, segment: &StoredSegment) -> Reason {
+        let key = &segment.key;
+        let cover = self.covers.iter().find(|cover| covers(cover, key) && self.needs(key, cover).is_none());
+        if let Some(cover) = cover {
+            return if self.is_old(segment) { Reason::CoveredBy(*cover) } else { Reason::Young };
+        }
+        let mut young = self.all_covers.iter().filter(|cover| covers(cover, key));
+        let mut why = Reason::NotCovered;
+        if let Some(need) = young.clone().filter_map(|cover| self.needs(key, cover)).next() {
+            why = need;
+        }
+        if young.any(|cover| self.needs(key, cover).is_none()) { Reason::Young } else { why }
+    }
+
+    /// What is needed of a segment although another one covers it: a point in front of the cover's end.
+    fn needs(&self, key: &SegmentKey, cover: &SegmentKey) -> Option<Reason> {
+        if self.frontier.max(key.start()) < cover.end() {
+            return Some(Reason::AllKept);
+        }
+        let at = self.held.partition_point(|frame| *frame < key.start());
+        self.held.get(at).filter(|frame| **frame < cover.end()).map(|frame| Reason::Holds(*frame))
+    }
+}
+
+/// Whether one segment has all frames of the other and more.
+fn covers(cover: &SegmentKey, key: &SegmentKey) -> bool {
+    let within = cover.start() <= key.start() && key.end() <= cover.end();
+    within && (cover.start(), cover.end()) != (key.start(), key.end())
+}

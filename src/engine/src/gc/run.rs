@@ -1,0 +1,245 @@
+//! Looking, publishing, deleting.
+
+use std::collections::BTreeSet;
+
+use walkeep_core::manifest::KeptPoint;
+use walkeep_core::{CommitKind, Error, Manifest, Namespace, ObjectPath, Result, UnixMillis};
+
+use super::GcOptions;
+use super::clock_check::{check_created, check_listed};
+use super::plan::{GcPlan, Judge, Reason, Verdict};
+use super::thinning::{End, Thinned, thin};
+use crate::bucket::Bucket;
+use crate::family::reclaim_all;
+use crate::manifests;
+use crate::stored_segment::StoredSegment;
+use crate::timeline::Timeline;
+use crate::writer::{ATTEMPTS, BACK_OFF, Handles, may_have_happened};
+
+/// Objects deleted in one request: what object stores take at most.
+const DELETE_BATCH: usize = 1000;
+
+/// Proofs that are kept besides the newest one: for whoever is just reading it.
+const PROOFS_KEPT: usize = 2;
+
+/// What a collection did.
+#[derive(Debug)]
+pub struct Collected {
+    /// What it was to do.
+    pub plan: GcPlan,
+    /// Objects that are gone.
+    pub deleted: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Objects that the store did not delete, and why: kept by a lock, or by missing rights. A later run tries again.
+    pub refused: Vec<(ObjectPath, Error)>,
+}
+
+/// What was looked at, and what follows.
+struct Look {
+    /// The manifest that must be published first, if promises are dropped.
+    publish: Option<Manifest>,
+    plan: GcPlan,
+}
+
+/// What a collection would do now. Nothing is written.
+///
+/// # Errors
+///
+/// `NotFound` for an unknown namespace; `Invalid` when the store's clock and ours are far apart; `Corrupt`, `Unavailable`,
+/// also while a writer is just opening the namespace.
+pub async fn plan(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    options: &GcOptions,
+    handles: &Handles,
+) -> Result<GcPlan> {
+    look(bucket, namespace, options, handles).await.map(|look| look.plan)
+}
+
+/// Drops what retention no longer keeps, and deletes what nothing needs then.
+///
+/// # Errors
+///
+/// As [`plan`]; those of the store. What was published stays so, and a later run deletes the rest.
+///
+/// # Cancel safety
+///
+/// As after an error.
+pub async fn collect(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    options: &GcOptions,
+    handles: &Handles,
+) -> Result<Collected> {
+    reclaim_all(bucket, namespace, &*handles.random).await?;
+    for attempt in 1..=ATTEMPTS {
+        let look = look(bucket, namespace, options, handles).await?;
+        if look.publish.is_some() || look.plan.going().next().is_some() {
+            check_created(bucket, namespace, handles).await?;
+        }
+        if let Some(next) = &look.publish {
+            match manifests::create(bucket, namespace, next).await {
+                Ok(()) => {}
+                Err(error) if may_have_happened(&error) => {
+                    // Ours if it is the newest; otherwise somebody pinned, forked or opened: look again.
+                    let newest = manifests::newest(bucket, namespace).await?;
+                    if newest.as_ref() != Some(next) {
+                        tokio::time::sleep(BACK_OFF * attempt).await;
+                        continue;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            tracing::info!(
+                %namespace, frontier = next.frontier().get(), kept = next.kept().len(), manifest = next.version().get(),
+                "retention has dropped restore points"
+            );
+        }
+        return delete(bucket, look.plan).await;
+    }
+    let what = format!("namespace {namespace} was changed by others during {ATTEMPTS} collections");
+    Err(Error::Unavailable { what, source: None })
+}
+
+async fn look(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    options: &GcOptions,
+    handles: &Handles,
+) -> Result<Look> {
+    if bucket.is_libsql() {
+        return Err(Error::invalid("collecting garbage", "a bucket of libsql-wal is only read"));
+    }
+    let listing = bucket.list_segments(namespace, None, usize::MAX).await?;
+    let listed = listing.listed.into_iter().flatten().collect::<Vec<_>>();
+    // Its manifest is read after the listing above.
+    let timeline = Timeline::load(bucket, namespace).await?;
+    let manifest = timeline.manifest().clone();
+    if manifest.is_pending() {
+        let what = format!("a writer is just opening namespace {namespace}; try again");
+        return Err(Error::Unavailable { what, source: None });
+    }
+    timeline.lost_manifests().map_or(Ok(()), Err)?;
+    let now = handles.clock.now();
+    check_listed(listed.iter(), now)?;
+
+    let Thinned { frontier, mut kept } = thin(&manifest, &ends(&timeline), now);
+    for point in &mut kept {
+        if manifest.kept().iter().all(|known| known.frame != point.frame) {
+            point.until = until(bucket, &timeline, point).await?;
+        }
+    }
+    let expired = manifest.pins().iter().filter(|(_, pin)| pin.is_expired(now));
+    let expired = expired.map(|(name, _)| name.clone()).collect();
+    let mut plan = GcPlan { frontier, kept, expired, verdicts: Vec::new() };
+    let publish = match plan.changes(&manifest) {
+        true => Some(manifest.collect(plan.frontier, plan.kept.clone(), now)?),
+        false => None,
+    };
+    let promised = publish.as_ref().unwrap_or(&manifest);
+    let judge = Judge::new(promised, &listed, now, options.grace);
+    let verdict = |segment: &StoredSegment| {
+        let path = bucket.layout().segment(namespace, &segment.key);
+        Verdict::new(path, segment.size, judge.judge(segment))
+    };
+    plan.verdicts = listed.iter().map(verdict).collect();
+    check_left(&timeline, promised, &listed, &plan)?;
+    plan.verdicts.extend(old_proofs(bucket, namespace, now, options).await?);
+    Ok(Look { publish, plan })
+}
+
+/// The commits at which segments end, oldest first.
+fn ends(timeline: &Timeline) -> Vec<End> {
+    let keys = timeline.segments().iter().rev().map(|segment| segment.key);
+    let mut ends = keys.map(|key| End { frame: key.end(), time: key.time() }).collect::<Vec<_>>();
+    ends.sort_by_key(|end| end.frame);
+    ends.dedup_by_key(|end| end.frame);
+    ends
+}
+
+/// Until when a point is known to have been the newest commit: the time of the commit behind it, which stands in the
+/// segment that goes on there.
+async fn until(bucket: &Bucket, timeline: &Timeline, point: &KeptPoint) -> Result<UnixMillis> {
+    let Some(next) = point.frame.next() else { return Ok(point.time) };
+    let raw = timeline.segments().iter().filter(|segment| segment.key.level() == 0);
+    let Some(behind) = raw.filter(|segment| segment.key.includes(next)).copied().next() else {
+        return Ok(point.time);
+    };
+    let opened = timeline.open(bucket, behind).await?;
+    let commit = opened.commits().iter().find(|commit| commit.frame_no > point.frame);
+    Ok(match commit {
+        // When it was made is not known: it was not there yet at the time of the one before.
+        Some(commit) if commit.kind == CommitKind::Discontinuous && commit.time > point.time => {
+            UnixMillis(point.time.get().saturating_add(1))
+        }
+        Some(commit) => commit.time,
+        None => point.time,
+    })
+}
+
+/// Makes sure that what is left leads to every point that is promised and can be restored now.
+fn check_left(
+    timeline: &Timeline,
+    promised: &Manifest,
+    listed: &[StoredSegment],
+    plan: &GcPlan,
+) -> Result<()> {
+    let going = listed.iter().zip(&plan.verdicts).filter(|(_, verdict)| verdict.goes);
+    let going = going.map(|(segment, _)| segment.key).collect::<BTreeSet<_>>();
+    let (before, after) = timeline.needed_before_and_after(promised, &going);
+    if before == after {
+        return Ok(());
+    }
+    let what = format!("a collection of namespace {}", timeline.namespace());
+    let why = format!(
+        "it would lose restore points: of {before:?} only {after:?} would be left. This is a mistake in Walkeep; nothing was \
+         deleted"
+    );
+    Err(Error::invalid(what, why))
+}
+
+/// Proofs that newer ones stand in the place of.
+async fn old_proofs(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    now: UnixMillis,
+    options: &GcOptions,
+) -> Result<Vec<Verdict>> {
+    let Some(folder) = bucket.layout().proofs(namespace) else { return Ok(Vec::new()) };
+    let grace = u64::try_from(options.grace.as_millis()).unwrap_or(u64::MAX);
+    let proofs = bucket.list(&folder, None, usize::MAX).await?.into_iter().skip(PROOFS_KEPT);
+    let old = proofs.filter(|object| {
+        object.modified.is_some_and(|modified| modified.get().saturating_add(grace) <= now.get())
+    });
+    Ok(old.map(|object| Verdict::new(object.path, object.size, Reason::OldProof)).collect())
+}
+
+/// Deletes what goes. What the store refuses one by one is noted, and the rest goes.
+async fn delete(bucket: &Bucket, plan: GcPlan) -> Result<Collected> {
+    let going = plan.going().cloned().collect::<Vec<_>>();
+    let mut collected = Collected { plan, deleted: 0, bytes: 0, refused: Vec::new() };
+    for batch in going.chunks(DELETE_BATCH) {
+        let paths = batch.iter().map(|verdict| verdict.path.clone()).collect::<Vec<_>>();
+        match bucket.delete(&paths).await {
+            Ok(()) => {
+                collected.deleted += batch.len();
+                collected.bytes += batch.iter().map(|verdict| verdict.size).sum::<u64>();
+            }
+            Err(error @ Error::Unavailable { .. }) => return Err(error),
+            Err(_) => {
+                for verdict in batch {
+                    match bucket.delete(std::slice::from_ref(&verdict.path)).await {
+                        Ok(()) => {
+                            collected.deleted += 1;
+                            collected.bytes += verdict.size;
+                        }
+                        Err(error @ Error::Unavailable { .. }) => return Err(error),
+                        Err(error) => collected.refused.push((verdict.path.clone(), error)),
+                    }
+                }
+            }
+        }
+    }
+    Ok(collected)
+}
