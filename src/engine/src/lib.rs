@@ -11,6 +11,7 @@
 //! - a [`Timeline`] is what is stored; a [`View`] is the database at one [`RestorePoint`] of it, and restores,
 //!   compares and reads pages;
 //! - a [`Replica`](replica::Replica) is a file that is kept at the newest commit, for readers;
+//! - [`compact`](mod@compact) merges stored segments, so that a restore reads few and collecting can free space;
 //! - [`history`](fn@history) lists commits, and [`verify`](mod@verify) proves what is stored;
 //! - the module [`libsql`](mod@libsql) reads buckets of libsql-wal in place, imports and writes them.
 //!
@@ -60,6 +61,7 @@
 
 mod bucket;
 mod claim;
+pub mod compact;
 mod fencing;
 mod file_body;
 mod find;
