@@ -366,6 +366,16 @@ impl<B: Backend> History<B> {
         self.stored.retain(|stored| *stored != key);
     }
 
+    /// Looks at what is stored now: others may have added to it.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be listed.
+    pub async fn relist(&mut self) {
+        let timeline = walkeep::Timeline::load(&self.bucket, &self.namespace).await.unwrap();
+        self.stored = timeline.segments().iter().rev().map(|segment| segment.key).collect();
+    }
+
     /// The path of a segment.
     ///
     /// # Panics

@@ -13,6 +13,7 @@
 //! - [`fork`](fn@fork) makes a namespace of any restore point at once, [`detach`](fn@detach) makes it stand alone; [`freeze`](fn@freeze) makes
 //!   one read only, and [`remove`](fn@remove) deletes it;
 //! - a [`Replica`](replica::Replica) is a file that is kept at the newest commit, for readers;
+//! - [`compact`](mod@compact) merges stored segments, so that a restore reads few and collecting can free space;
 //! - [`history`](fn@history) lists commits, and [`verify`](mod@verify) proves what is stored;
 //! - the module [`libsql`](mod@libsql) reads buckets of libsql-wal in place, imports and writes them.
 //!
@@ -62,6 +63,7 @@
 
 mod bucket;
 mod claim;
+pub mod compact;
 mod family;
 mod fencing;
 mod file_body;

@@ -26,6 +26,8 @@ pub(crate) struct Layer {
     floor_above: PageCount,
     /// The smallest sizes since each of its own commits, up to the point.
     floor: SizeFloor,
+    /// The smallest size after any of its commits that count, thinned ones included.
+    pub(crate) smallest: PageCount,
 }
 
 impl Layer {
@@ -40,7 +42,7 @@ impl Layer {
             let whole = segment.key().end() <= until && !segment.is_cut();
             // What compaction thinned out is in the footer alone.
             let smallest = if whole { segment.index().footer().min_size_after } else { floor.overall() };
-            layers.push(Self { segment: Arc::clone(&segment), until, whole, floor_above, floor });
+            layers.push(Self { segment: Arc::clone(&segment), until, whole, floor_above, floor, smallest });
             floor_above = floor_above.min(smallest);
         }
         layers

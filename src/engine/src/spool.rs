@@ -21,6 +21,7 @@ pub struct Spool {
     directory: Arc<dyn Directory>,
     name: String,
     buffer: Vec<u8>,
+    memory_max: usize,
     file: Option<Arc<dyn File>>,
     written: u64,
 }
@@ -35,7 +36,13 @@ impl Spool {
         let mut suffix = [0; 8];
         random.fill(&mut suffix)?;
         let name = format!(".walkeep-spool-{:016x}", u64::from_le_bytes(suffix));
-        Ok(Self { directory, name, buffer: Vec::new(), file: None, written: 0 })
+        Ok(Self { directory, name, buffer: Vec::new(), memory_max: MEMORY_MAX, file: None, written: 0 })
+    }
+
+    /// The same, kept in memory only up to `memory_max` bytes.
+    #[must_use]
+    pub(crate) fn with_memory_max(self, memory_max: usize) -> Self {
+        Self { memory_max, ..self }
     }
 
     /// What was written, as the body of an object.
@@ -66,7 +73,7 @@ impl Write for Spool {
         self.buffer.extend_from_slice(bytes);
         match self.file.clone() {
             Some(file) if self.buffer.len() >= CHUNK => self.spill(&*file)?,
-            None if self.buffer.len() > MEMORY_MAX => {
+            None if self.buffer.len() > self.memory_max => {
                 let file = self.directory.create_new(Path::new(&self.name))?;
                 // Without a name it cannot be left behind.
                 self.directory.remove_file(Path::new(&self.name))?;

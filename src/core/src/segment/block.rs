@@ -1,5 +1,6 @@
 //! Blocks: page images of consecutive positions, compressed as one piece; and the directory that finds them.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -54,14 +55,41 @@ impl Codec {
     }
 }
 
+/// A block as it is stored, wherever in an object.
+#[derive(Clone, Debug)]
+pub struct EncodedBlock {
+    pub(super) codec: Codec,
+    pub(super) crc: u32,
+    pub(super) stored: Bytes,
+}
+
+impl EncodedBlock {
+    /// The block that `entry` describes in another segment: `stored` is its bytes there, whose checksum was seen to hold.
+    #[must_use]
+    pub const fn of(entry: &BlockEntry, stored: Bytes) -> Self {
+        Self { codec: entry.codec, crc: entry.crc, stored }
+    }
+}
+
 /// Compresses blocks, one after the other.
-pub(super) struct BlockEncoder {
+pub struct BlockEncoder {
     compression: Compression,
     zstd: Option<zstd::bulk::Compressor<'static>>,
 }
 
+impl std::fmt::Debug for BlockEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlockEncoder").field("compression", &self.compression).finish_non_exhaustive()
+    }
+}
+
 impl BlockEncoder {
-    pub(super) fn new(compression: Compression) -> Result<Self> {
+    /// An encoder.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for an unknown compression level.
+    pub fn new(compression: Compression) -> Result<Self> {
         let zstd = match compression {
             Compression::Zstd(level) => Some(
                 zstd::bulk::Compressor::new(level)
@@ -72,8 +100,12 @@ impl BlockEncoder {
         Ok(Self { compression, zstd })
     }
 
-    /// The stored form of a block; as it is where compression does not make it smaller.
-    pub(super) fn encode(&mut self, raw: &[u8]) -> Result<(Codec, Vec<u8>)> {
+    /// The stored form of a block, whose images are `raw`; as it is where compression does not make it smaller.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when compression fails.
+    pub fn encode(&mut self, raw: &[u8]) -> Result<EncodedBlock> {
         let (codec, stored) = match (self.compression, &mut self.zstd) {
             (Compression::Zstd(_), Some(zstd)) => {
                 let stored = zstd.compress(raw).map_err(|error| Error::io("compress a block", error))?;
@@ -82,7 +114,9 @@ impl BlockEncoder {
             (Compression::Lz4, _) => (Codec::Lz4, lz4_flex::block::compress(raw)),
             _ => (Codec::None, raw.to_vec()),
         };
-        if stored.len() < raw.len() { Ok((codec, stored)) } else { Ok((Codec::None, raw.to_vec())) }
+        let (codec, stored) =
+            if stored.len() < raw.len() { (codec, stored) } else { (Codec::None, raw.to_vec()) };
+        Ok(EncodedBlock { codec, crc: crc32fast::hash(&stored), stored: stored.into() })
     }
 }
 
@@ -214,6 +248,25 @@ impl BlockDecoder {
         page_size: PageSize,
         stored: &[u8],
     ) -> Result<&[u8]> {
+        let mut raw = std::mem::take(&mut self.raw);
+        let decoded = self.decode_into(object, entry, page_size, stored, &mut raw);
+        self.raw = raw;
+        decoded.map(|()| &*self.raw)
+    }
+
+    /// The same into a buffer of the caller's, which holds the images afterwards and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`BlockDecoder::decode`]; the buffer's content is undefined then.
+    pub fn decode_into(
+        &mut self,
+        object: &str,
+        entry: &BlockEntry,
+        page_size: PageSize,
+        stored: &[u8],
+        raw: &mut Vec<u8>,
+    ) -> Result<()> {
         let wrong = |expected: String, found: String| Error::corrupt(object, entry.offset, expected, found);
         if stored.len() != entry.stored_len as usize {
             return Err(wrong(
@@ -226,24 +279,24 @@ impl BlockDecoder {
             return Err(wrong(format!("a block with crc {:08x}", entry.crc), format!("crc {crc:08x}")));
         }
         let raw_len = entry.raw_len(page_size);
-        self.raw.resize(raw_len, 0);
+        raw.resize(raw_len, 0);
         let len = match entry.codec {
             Codec::None => {
-                self.raw.copy_from_slice(stored);
+                raw.copy_from_slice(stored);
                 raw_len
             }
             Codec::Zstd => self
                 .zstd
-                .decompress_to_buffer(stored, self.raw.as_mut_slice())
+                .decompress_to_buffer(stored, raw.as_mut_slice())
                 .map_err(|error| wrong("a zstd frame".into(), error.to_string()))?,
-            Codec::Lz4 => lz4_flex::block::decompress_into(stored, &mut self.raw)
+            Codec::Lz4 => lz4_flex::block::decompress_into(stored, raw)
                 .map_err(|error| wrong("an lz4 block".into(), error.to_string()))?,
-            Codec::LibsqlFrames => copy_images(stored, &mut self.raw),
+            Codec::LibsqlFrames => copy_images(stored, raw),
         };
         if len != raw_len {
             return Err(wrong(format!("{raw_len} bytes of page images"), format!("{len} bytes")));
         }
-        Ok(&self.raw)
+        Ok(())
     }
 }
 

@@ -22,14 +22,14 @@ mod size_floor;
 mod writer;
 
 pub use assembler::IndexAssembler;
-pub use block::{BLOCK_RAW_MAX, BlockDecoder, BlockEntry, Codec, Compression};
+pub use block::{BLOCK_RAW_MAX, BlockDecoder, BlockEncoder, BlockEntry, Codec, Compression, EncodedBlock};
 pub use checksum::ObjectChecksum;
 pub use footer::{FOOTER_LEN, Footer};
 pub use header::{HEADER_LEN, SegmentHeader};
 pub use index::SegmentIndex;
 pub use restamp::restamp;
 pub use size_floor::SizeFloor;
-pub use writer::{SegmentSummary, SegmentWriter};
+pub use writer::{FrameRow, SegmentSummary, SegmentWriter};
 
 /// How many bytes at the end of an object are fetched first: enough for footer, index and columns of most.
 pub const TAIL_LEN: u64 = 64 << 10;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::block::{BlockEncoder, BlockEntry, Compression};
+use super::block::{BLOCK_RAW_MAX, BlockEncoder, BlockEntry, Codec, Compression, EncodedBlock};
 use super::checksum::ObjectChecksum;
 use super::columns::Columns;
 use super::commits;
@@ -40,6 +40,17 @@ pub struct SegmentWriter<W> {
     checksum: ObjectChecksum,
     columns: Columns,
     blocks: Vec<BlockEntry>,
+}
+
+/// What the columns say of one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameRow {
+    /// The page.
+    pub page: PageNo,
+    /// The frame.
+    pub frame: FrameNo,
+    /// The hash of its image.
+    pub hash: PageHash,
 }
 
 /// A written segment.
@@ -105,11 +116,10 @@ impl<W: Write> SegmentWriter<W> {
     /// `Invalid` when a frame is out of order or range, or its image is not a page long; `Io` and `Exhausted` from
     /// the output.
     pub fn push(&mut self, page: PageNo, frame: FrameNo, image: &[u8]) -> Result<PageHash> {
-        let in_order = self.columns.last().is_none_or(|last| last < (page, frame));
-        let in_range = (self.header.start..=self.header.end).contains(&frame);
-        if !in_order || !in_range || image.len() != self.header.page_size.bytes() {
-            let why = "frames come in order of page and frame, lie in the range, and are one page long";
-            return Err(Error::invalid(format!("frame {frame} of page {page} ({} bytes)", image.len()), why));
+        self.check_follows(page, frame)?;
+        if image.len() != self.header.page_size.bytes() {
+            let what = format!("frame {frame} of page {page} ({} bytes)", image.len());
+            return Err(Error::invalid(what, "an image is one page long"));
         }
         if !self.block.is_empty() && self.block.len() + image.len() > self.block_raw_target {
             self.flush_block()?;
@@ -118,6 +128,47 @@ impl<W: Write> SegmentWriter<W> {
         let hash = self.seed.page(page, image);
         self.columns.push(page, frame, hash);
         Ok(hash)
+    }
+
+    /// Adds a block that is encoded already, as one: its images are those of `rows`, whose hashes the caller has seen to
+    /// hold.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when a frame is out of order or range, or the block cannot be one of so many images; `Io` and
+    /// `Exhausted` from the output.
+    pub fn push_block(&mut self, rows: &[FrameRow], block: &EncodedBlock) -> Result<()> {
+        self.flush_block()?;
+        let (raw_len, stored_len) = (rows.len() * self.header.page_size.bytes(), block.stored.len());
+        let fits = !rows.is_empty()
+            && raw_len <= BLOCK_RAW_MAX
+            && stored_len <= raw_len
+            && (block.codec != Codec::None || stored_len == raw_len)
+            && block.codec != Codec::LibsqlFrames;
+        if !fits {
+            let what = format!("a block of {} images in {stored_len} bytes ({:?})", rows.len(), block.codec);
+            return Err(Error::invalid(what, "see docs/format.md, 2.5"));
+        }
+        for row in rows {
+            self.check_follows(row.page, row.frame)?;
+            self.columns.push(row.page, row.frame, row.hash);
+        }
+        self.write_block(u32::try_from(rows.len()).unwrap_or(u32::MAX), block)
+    }
+
+    /// The most bytes of images that this segment's blocks are filled with.
+    #[must_use]
+    pub const fn block_raw_target(&self) -> usize {
+        self.block_raw_target
+    }
+
+    fn check_follows(&self, page: PageNo, frame: FrameNo) -> Result<()> {
+        let in_order = self.columns.last().is_none_or(|last| last < (page, frame));
+        if in_order && (self.header.start..=self.header.end).contains(&frame) {
+            return Ok(());
+        }
+        let why = "frames come in order of page and frame, and lie in the range";
+        Err(Error::invalid(format!("frame {frame} of page {page}"), why))
     }
 
     /// Ends the segment. `commits` are those of its range, oldest first; `min_size_after` is the smallest size
@@ -173,18 +224,23 @@ impl<W: Write> SegmentWriter<W> {
         else {
             return Ok(());
         };
-        let (codec, stored) = self.encoder.encode(&self.block)?;
+        let block = self.encoder.encode(&self.block)?;
+        self.write_block(count, &block)?;
+        self.block.clear();
+        Ok(())
+    }
+
+    fn write_block(&mut self, count: u32, block: &EncodedBlock) -> Result<()> {
         self.blocks.push(BlockEntry {
             offset: self.position,
             first: self.block_first,
             count,
-            stored_len: u32::try_from(stored.len()).unwrap_or(u32::MAX),
-            crc: crc32fast::hash(&stored),
-            codec,
+            stored_len: u32::try_from(block.stored.len()).unwrap_or(u32::MAX),
+            crc: block.crc,
+            codec: block.codec,
         });
-        self.write(&stored)?;
+        self.write(&block.stored)?;
         self.block_first += count;
-        self.block.clear();
         Ok(())
     }
 

@@ -30,13 +30,17 @@ impl Default for RestoreOptions {
     }
 }
 
-/// How far a restore is.
+/// How far a restore is, or a compaction.
 #[derive(Debug, Default)]
 pub struct Progress {
     pages: AtomicU64,
 }
 
 impl Progress {
+    pub(crate) fn add(&self, pages: u64) {
+        self.pages.fetch_add(pages, Ordering::Relaxed);
+    }
+
     /// Pages written so far.
     #[must_use]
     pub fn pages(&self) -> u64 {
@@ -166,7 +170,7 @@ impl Work {
             }
             self.write(raw, &run)?;
         }
-        self.progress.pages.fetch_add(self.winners.len() as u64, Ordering::Relaxed);
+        self.progress.add(self.winners.len() as u64);
         Ok(folded)
     }
 
