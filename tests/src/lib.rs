@@ -19,6 +19,7 @@ pub mod libsql_bucket;
 pub mod log_scene;
 pub mod memory_target;
 pub mod page_log;
+pub mod promise_model;
 pub mod recorded;
 pub mod replication_scene;
 pub mod s3;
