@@ -183,8 +183,9 @@ impl<'a> Judge<'a> {
 
     /// What is needed of a segment although another one covers it: a point in front of the cover's end.
     fn needs(&self, key: &SegmentKey, cover: &SegmentKey) -> Option<Reason> {
-        // Also where no commit lies before the cover's end: that none does is what the search for a time needs to know.
-        if key.end() >= self.frontier {
+        // A commit from the frontier on that the cover has merged away is read from it; and what reaches the frontier stays
+        // even if there is none: that there is none is what the search for a time needs to know.
+        if self.frontier.max(key.start()) < cover.end() || key.end() >= self.frontier {
             return Some(Reason::AllKept);
         }
         let at = self.held.partition_point(|frame| *frame < key.start());
