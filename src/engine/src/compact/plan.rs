@@ -67,6 +67,10 @@ impl CompactionPlan {
         for (older, newer) in inputs.iter().zip(inputs.iter().skip(1)) {
             check_joins(timeline, &older.key, &newer.key)?;
         }
+        if last.is_inherited() {
+            let why = "a fork shares it with its parent, whose compactor merges it";
+            return Err(Error::invalid(format!("compacting up to {}", last.key), why));
+        }
         if inputs.len() == 1 && first.key.level() > 0 {
             let why = "it holds one image a page already; name others to merge it with";
             return Err(Error::invalid(format!("compacting {} alone", first.key), why));
