@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use walkeep::backends::memory::Memory;
-use walkeep::backends::metered::Metered;
+use walkeep::backends::{Memory, Metered};
+use walkeep::core::manifest::codec;
 use walkeep::core::{
-    Backend, Error, FrameNo, Manifest, Namespace, PageSize, RestorePoint, Result, UnixMillis,
+    Backend, Body, Error, FrameNo, Layout, Manifest, Namespace, NativeLayout, Nonce, PageSize, RestorePoint,
+    Result, UnixMillis,
 };
-use walkeep::{DATABASE_BYTES_MAX, Timeline, View, fork, history, verify::verify};
+use walkeep::verify::verify;
+use walkeep::{DATABASE_BYTES_MAX, Timeline, View, fork, history, newest_manifest, remove};
 use walkeep_tests::handles::handles;
 use walkeep_tests::history::{History, restore};
 use walkeep_tests::recorded::frame_no;
@@ -137,4 +139,79 @@ async fn a_fork_costs_the_same_few_requests_whatever_the_size() {
     }
     assert_eq!(seen[0], seen[1]);
     assert!(seen[0].0 <= 10, "{seen:?}");
+}
+
+/// An opening that was cut short leaves the parent's newest commits unconfirmed. What was forked was confirmed.
+#[tokio::test]
+async fn a_parent_that_is_being_opened_does_not_keep_its_forks_from_being_read() {
+    let parent = parent(Arc::new(Memory::new())).await;
+    fork_at(&parent, "inside", RestorePoint::Frame(frame_no(7))).await.unwrap();
+    fork_at(&parent, "newest", RestorePoint::Latest).await.unwrap();
+    let layout = NativeLayout::new().unwrap();
+    let newest = newest_manifest(&parent.bucket, &parent.namespace).await.unwrap().unwrap();
+    let claimed = newest.claim(Nonce(99), SMALL).unwrap();
+    let path = layout.manifest(&parent.namespace, claimed.version());
+    let body = Body::from(codec::encode(&claimed).unwrap());
+    parent.backend.put_new(None, &path, body).await.unwrap();
+
+    for (child, at) in [("inside", 7), ("newest", 9)] {
+        check(&parent.forked(&name(child), frame_no(at)).await, frame_no(at)).await;
+    }
+    let refused = fork_at(&parent, "x", RestorePoint::Frame(frame_no(3))).await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. } | Error::Unreachable(_))), "{refused:?}");
+    assert!(newest_manifest(&parent.bucket, &name("x")).await.unwrap().is_none());
+}
+
+/// Something of an earlier life of the name, which was stored late: its epoch owns its end in the table that the fork
+/// repeats from its parent.
+#[tokio::test]
+async fn what_is_left_of_an_earlier_life_of_the_name_does_not_count_in_a_fork() {
+    let parent = parent(Arc::new(Memory::new())).await;
+    let mut other = History::open(Arc::new(Memory::new()), SMALL, 44).await;
+    other.fill(1, 77);
+    other.commit(1, 50);
+    let stray = other.seal().unwrap();
+    fork_at(&parent, "child", RestorePoint::Frame(frame_no(3))).await.unwrap();
+    let child = parent.forked(&name("child"), frame_no(3)).await;
+    let layout = NativeLayout::new().unwrap();
+    let path = layout.segment(&child.namespace, &stray.summary.key);
+    parent.backend.put_new(None, &path, stray.body).await.unwrap();
+    check(&child, frame_no(3)).await;
+}
+
+#[tokio::test]
+async fn a_name_whose_deletion_has_not_ended_cannot_be_forked_to() {
+    let parent = parent(Arc::new(Memory::new())).await;
+    fork_at(&parent, "child", RestorePoint::Latest).await.unwrap();
+    let mut child = parent.forked(&name("child"), frame_no(9)).await;
+    child.fill(1, 9);
+    child.commit(5, 900);
+    child.store().await;
+    let key = *child.stored.last().unwrap();
+    let path = child.path(&key);
+    let body = Body::from(parent.backend.objects()[&path].to_vec());
+    remove(&parent.bucket, &child.namespace, &handles(1, 2).0).await.unwrap();
+    // As if it had been cut short before the last object.
+    parent.backend.put_new(None, &path, body).await.unwrap();
+    let before = parent.backend.objects();
+    let refused = fork_at(&parent, "child", RestorePoint::Latest).await;
+    let Err(Error::AlreadyExists { what }) = refused else { panic!("{refused:?}") };
+    assert!(what.contains("walkeep rm"), "{what}");
+    assert_eq!(parent.backend.objects(), before);
+    remove(&parent.bucket, &child.namespace, &handles(1, 3).0).await.unwrap();
+    fork_at(&parent, "child", RestorePoint::Latest).await.unwrap();
+}
+
+/// A parent whose folder was replaced by another log's is damage: it is never read as if it were the parent.
+#[tokio::test]
+async fn a_fork_whose_parent_is_gone_or_another_log_is_damaged_and_says_so() {
+    let parent = parent(Arc::new(Memory::new())).await;
+    fork_at(&parent, "child", RestorePoint::Latest).await.unwrap();
+    let manifests: Vec<_> = parent.backend.objects().into_keys().collect();
+    let manifests: Vec<_> =
+        manifests.into_iter().filter(|path| path.as_str().contains("shop/manifest")).collect();
+    parent.backend.delete(None, &manifests).await.unwrap();
+    let view = View::open(&parent.bucket, &name("child"), RestorePoint::Latest, DATABASE_BYTES_MAX).await;
+    let Err(Error::Corrupt(damage)) = view else { panic!("{view:?}") };
+    assert!(damage.expected.contains("which namespace child was forked from"), "{damage:?}");
 }

@@ -9,6 +9,7 @@ use walkeep::core::libsql::Cluster;
 use walkeep::core::{FrameNo, Namespace};
 use walkeep_sqlite::IntegrityCheck;
 
+use crate::commands::{DetachArgs, ForkArgs, FreezeArgs, RmArgs};
 use crate::quantity::{parse_duration, parse_size};
 use crate::reporting_args::{ReportingArgs, StatusArgs};
 use crate::store::StoreParser;
@@ -92,6 +93,21 @@ pub(crate) enum Command {
     /// Check what is stored
     #[command(after_help = store_help())]
     Verify(VerifyArgs),
+    /// Make a namespace of a restore point of another, at once and without a copy
+    #[command(after_help = store_help())]
+    Fork(ForkArgs),
+    /// Give a fork a copy of what it shares, so that it stands alone
+    #[command(after_help = store_help())]
+    Detach(DetachArgs),
+    /// Delete a namespace
+    #[command(after_help = store_help())]
+    Rm(RmArgs),
+    /// Make a namespace read only
+    #[command(after_help = store_help())]
+    Freeze(FreezeArgs),
+    /// Make a frozen namespace writable again
+    #[command(after_help = store_help())]
+    Thaw(FreezeArgs),
     /// Copy what another program stored into a store
     #[command(subcommand)]
     Import(Import),
@@ -388,7 +404,7 @@ pub(crate) struct VerifyArgs {
     pub(crate) restore_drill: bool,
 }
 
-fn parse_frame(text: &str) -> Result<FrameNo, String> {
+pub(crate) fn parse_frame(text: &str) -> Result<FrameNo, String> {
     text.parse().ok().and_then(FrameNo::new).ok_or_else(|| "a frame number is at least 1".to_string())
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use walkeep::core::{FrameNo, Namespace, UnixMillis};
 use walkeep::{Bucket, Error, Timeline};
 
-use super::{warn_foreign_folders, warn_ignored};
+use super::{is_gone, warn_foreign_folders, warn_ignored};
 use crate::args::LsArgs;
 use crate::output;
 
@@ -18,6 +18,16 @@ struct Row<'a> {
     bytes: u64,
     /// Whether everything up to the newest segment can be restored.
     whole: bool,
+    state: String,
+    fork_of: Option<ForkOf<'a>>,
+    /// Segments of the namespaces that a fork came from; they are not among the others.
+    segments_shared: usize,
+}
+
+#[derive(Serialize)]
+struct ForkOf<'a> {
+    namespace: &'a Namespace,
+    frame_no: FrameNo,
 }
 
 pub(super) async fn run(args: &LsArgs, json: bool) -> anyhow::Result<()> {
@@ -25,15 +35,15 @@ pub(super) async fn run(args: &LsArgs, json: bool) -> anyhow::Result<()> {
     let (namespaces, mut foreign) = store.bucket.namespaces().await?;
     if !json {
         output::line(format!(
-            "{:<24} {:>12} {:<24} {:<24} {:>8} {:>12}",
-            "NAMESPACE", "DURABLE", "RESTORABLE FROM", "TO", "SEGMENTS", "BYTES"
+            "{:<24} {:>12} {:<24} {:<24} {:>8} {:>12}  {}",
+            "NAMESPACE", "DURABLE", "RESTORABLE FROM", "TO", "SEGMENTS", "BYTES", "STATE"
         ));
     }
     for namespace in &namespaces {
         let timeline = match Timeline::load(&store.bucket, namespace).await {
             // A folder with a fitting name and no manifest: somebody else's.
             Err(Error::NotFound { .. }) => {
-                foreign += 1;
+                foreign += usize::from(!is_gone(&store.bucket, namespace).await?);
                 continue;
             }
             loaded => loaded?,
@@ -45,9 +55,15 @@ pub(super) async fn run(args: &LsArgs, json: bool) -> anyhow::Result<()> {
             durable_frame_no: timeline.durable_frame_no(),
             restorable_from: from.map(|time| time.to_string()),
             restorable_to: to.map(|time| time.to_string()),
-            segments: timeline.segments().len(),
-            bytes: timeline.segments().iter().map(|segment| segment.size).sum(),
+            segments: timeline.own().count(),
+            bytes: timeline.own().map(|segment| segment.size).sum(),
             whole: timeline.newest().map(|segment| segment.key.end()) == timeline.durable_frame_no(),
+            state: timeline.manifest().life().to_string(),
+            fork_of: timeline
+                .manifest()
+                .parent()
+                .map(|parent| ForkOf { namespace: &parent.namespace, frame_no: parent.frame }),
+            segments_shared: timeline.segments().len() - timeline.own().count(),
         };
         show(&row, json)?;
     }
@@ -66,14 +82,18 @@ fn show(row: &Row<'_>, json: bool) -> anyhow::Result<()> {
         return output::json(row);
     }
     let dash = || "-".to_string();
+    let fork_of = row.fork_of.as_ref();
+    let fork_of =
+        fork_of.map_or_else(String::new, |of| format!(", fork of {} at {}", of.namespace, of.frame_no));
     output::line(format!(
-        "{:<24} {:>12} {:<24} {:<24} {:>8} {:>12}",
+        "{:<24} {:>12} {:<24} {:<24} {:>8} {:>12}  {}{fork_of}",
         row.namespace,
         row.durable_frame_no.map_or_else(dash, |frame| frame.to_string()),
         row.restorable_from.clone().unwrap_or_else(dash),
         row.restorable_to.clone().unwrap_or_else(dash),
         row.segments,
-        output::bytes(row.bytes)
+        output::bytes(row.bytes),
+        row.state
     ));
     Ok(())
 }

@@ -3,7 +3,10 @@
 mod completions;
 mod config;
 mod demo;
+mod detach;
 mod export;
+mod fork;
+mod freeze;
 mod import;
 mod inspect;
 mod log;
@@ -11,9 +14,15 @@ mod ls;
 mod replica;
 mod replicate;
 mod restore;
+mod rm;
 mod segments;
 mod status;
 mod verify;
+
+pub(crate) use detach::DetachArgs;
+pub(crate) use fork::ForkArgs;
+pub(crate) use freeze::FreezeArgs;
+pub(crate) use rm::RmArgs;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +31,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use walkeep::backends::os::OsDirectory;
 use walkeep::core::Namespace;
-use walkeep::{Bucket, Error};
+use walkeep::{Bucket, Error, newest_manifest};
 
 use crate::args::{Cli, Command, ConfigCommand, Export, Import};
 use crate::failure::Usage;
@@ -41,6 +50,11 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Segments(args) => segments::run(&args, json).await?,
         Command::Inspect(args) => inspect::run(&args, json).await?,
         Command::Verify(args) => return verify::run(&args, json).await,
+        Command::Fork(args) => fork::run(&args, json).await?,
+        Command::Detach(args) => detach::run(&args, json).await?,
+        Command::Rm(args) => rm::run(&args, json).await?,
+        Command::Freeze(args) => freeze::run(&args, true, json).await?,
+        Command::Thaw(args) => freeze::run(&args, false, json).await?,
         Command::Import(Import::Libsql(args)) => import::run(&args, json).await?,
         Command::Export(Export::Libsql(args)) => export::run(&args, json).await?,
         Command::Status(args) => return status::run(&args, json).await,
@@ -50,18 +64,36 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How many namespaces a message names at most.
+const NAMESPACES_NAMED: usize = 10;
+
+/// Whether a namespace was deleted, or is a fork that did not come about: what is left of it is no folder of others.
+async fn is_gone(bucket: &Bucket, namespace: &Namespace) -> walkeep::Result<bool> {
+    let newest = newest_manifest(bucket, namespace).await?;
+    Ok(newest.is_some_and(|newest| !newest.life().is_there()))
+}
+
 /// The namespace that was named, or the only one of the store.
 async fn only_namespace(bucket: &Bucket, named: Option<&Namespace>) -> anyhow::Result<Namespace> {
     if let Some(namespace) = named {
         return Ok(namespace.clone());
     }
-    let (namespaces, _) = bucket.namespaces().await?;
+    let (mut namespaces, _) = bucket.namespaces().await?;
+    if namespaces.len() > 1 {
+        let mut there = Vec::new();
+        for namespace in namespaces {
+            if there.len() < NAMESPACES_NAMED && !is_gone(bucket, &namespace).await? {
+                there.push(namespace);
+            }
+        }
+        namespaces = there;
+    }
     match &namespaces[..] {
         [only] => Ok(only.clone()),
         [] => Err(Error::not_found("a namespace in this store (it is empty)").into()),
         several => {
-            let names = several.iter().take(10).map(Namespace::as_str).collect::<Vec<_>>().join(", ");
-            let why = format!("the store has {} namespaces ({names}); choose one with -n", several.len());
+            let names = several.iter().map(Namespace::as_str).collect::<Vec<_>>().join(", ");
+            let why = format!("the store has several namespaces ({names}); choose one with -n");
             Err(Usage(why).into())
         }
     }

@@ -18,6 +18,10 @@ struct Row {
     time_ms: UnixMillis,
     level: u8,
     bytes: u64,
+    /// The namespace that stores it: of a fork, what it shares is stored with those that it came from.
+    stored_in: String,
+    /// Its name there.
+    object: String,
 }
 
 pub(super) async fn run(args: &NamespaceArgs, json: bool) -> anyhow::Result<()> {
@@ -28,7 +32,9 @@ pub(super) async fn run(args: &NamespaceArgs, json: bool) -> anyhow::Result<()> 
     if !json {
         output::line(format!("{:<76} {:>10} {:>10} {:>12}", "KEY", "START", "END", "BYTES"));
     }
-    for StoredSegment { key, size, .. } in timeline.segments() {
+    for stored in timeline.segments() {
+        let StoredSegment { key, size, .. } = stored;
+        let place = timeline.place_of(stored);
         let name = store.bucket.segment_name(&namespace, key);
         if json {
             output::json(&Row {
@@ -40,10 +46,13 @@ pub(super) async fn run(args: &NamespaceArgs, json: bool) -> anyhow::Result<()> 
                 time_ms: key.time(),
                 level: key.level(),
                 bytes: *size,
+                stored_in: place.to_string(),
+                object: store.bucket.segment_name(place, &stored.object()),
             })?;
         } else {
             let (start, end) = (key.start(), key.end());
-            output::line(format!("{name:<76} {start:>10} {end:>10} {:>12}", output::bytes(*size)));
+            let place = if stored.is_inherited() { format!("  of {place}") } else { String::new() };
+            output::line(format!("{name:<76} {start:>10} {end:>10} {:>12}{place}", output::bytes(*size)));
         }
     }
     Ok(())

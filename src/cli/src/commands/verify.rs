@@ -8,7 +8,7 @@ use walkeep::core::{Drill, Namespace};
 use walkeep::verify::{Report, restore_drill, verify, verify_since_last};
 use walkeep::{Bucket, Handles};
 
-use super::{warn_foreign_folders, warn_ignored};
+use super::{is_gone, warn_foreign_folders, warn_ignored};
 use crate::args::VerifyArgs;
 use crate::failure::{CORRUPT, UNREACHABLE, Usage};
 use crate::output;
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &VerifyArgs, json: bool) -> anyhow::Result<ExitCod
         let (report, drill) = match look(&store.bucket, namespace, args).await {
             // A folder with a fitting name and no manifest: somebody else's.
             Err(Error::NotFound { .. }) if args.namespace.is_none() => {
-                foreign += 1;
+                foreign += usize::from(!is_gone(&store.bucket, namespace).await?);
                 continue;
             }
             report => report?,

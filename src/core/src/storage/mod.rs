@@ -222,7 +222,8 @@ pub trait Storage: Debug + Send + Sync + 'static {
         config: Option<&Self::Config>,
     ) -> Result<SegmentKey>;
 
-    /// Fetches what a segment holds, without its images.
+    /// Fetches what a segment holds, without its images. Of a segment that a fork shares a part of that is all that the
+    /// object holds: frames behind the key's end are not this namespace's.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use walkeep::core::{Drill, Epoch, FrameNo, Namespace, UnixMillis};
 use walkeep::verify::last_drill;
 use walkeep::{Bucket, Error, Timeline};
 
-use super::super::warn_foreign_folders;
+use super::super::{is_gone, warn_foreign_folders};
 use super::table::{age, dash};
 use crate::output;
 
@@ -79,7 +79,7 @@ pub(super) async fn show(
                 return Err(Error::not_found(format!("namespace {one} in this store")).into());
             }
             None => {
-                foreign += 1;
+                foreign += usize::from(!is_gone(bucket, one).await?);
                 continue;
             }
         };
