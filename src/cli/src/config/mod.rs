@@ -14,7 +14,6 @@
 //!
 //! It opens no store and takes hold of no database.
 
-mod care;
 mod databases;
 mod directory;
 mod entry;
@@ -35,7 +34,6 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use care::Care;
 pub(crate) use databases::Databases;
 pub(crate) use entry::DatabaseEntry;
 pub(crate) use left_out::{LeftOut, Why};
