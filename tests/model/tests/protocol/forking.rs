@@ -1,5 +1,4 @@
 //! Forks, and deleting what they come from.
-#![expect(clippy::print_stdout, reason = "a search says how many states it saw")]
 
 use walkeep_model::forks::{ABORTED, FORKED, Family, GONE, Rules, search};
 
