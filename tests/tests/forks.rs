@@ -24,7 +24,11 @@ fn name(text: &str) -> Namespace {
 
 /// Three segments: frames 1 to 3 (one commit), 4 to 8 (commits 5, 7 and 8; the last shrinks), and 9 (grows again).
 async fn parent<B: Backend>(backend: Arc<B>) -> History<B> {
-    let mut parent = History::open(backend, SMALL, 1).await;
+    parent_of(backend, 1).await
+}
+
+async fn parent_of<B: Backend>(backend: Arc<B>, seed: u64) -> History<B> {
+    let mut parent = History::open(backend, SMALL, seed).await;
     for page in 1..=3 {
         parent.fill(page, 1);
     }
@@ -211,7 +215,35 @@ async fn a_fork_whose_parent_is_gone_or_another_log_is_damaged_and_says_so() {
     let manifests: Vec<_> =
         manifests.into_iter().filter(|path| path.as_str().contains("shop/manifest")).collect();
     parent.backend.delete(None, &manifests).await.unwrap();
-    let view = View::open(&parent.bucket, &name("child"), RestorePoint::Latest, DATABASE_BYTES_MAX).await;
-    let Err(Error::Corrupt(damage)) = view else { panic!("{view:?}") };
-    assert!(damage.expected.contains("which namespace child was forked from"), "{damage:?}");
+    let is_damaged = async || {
+        let view = View::open(&parent.bucket, &name("child"), RestorePoint::Latest, DATABASE_BYTES_MAX).await;
+        let Err(Error::Corrupt(damage)) = view else { panic!("{view:?}") };
+        assert!(damage.expected.contains("which namespace child was forked from"), "{damage:?}");
+    };
+    is_damaged().await;
+    let segments: Vec<_> = parent.backend.objects().into_keys().collect();
+    let segments: Vec<_> =
+        segments.into_iter().filter(|path| path.as_str().contains("shop/segments")).collect();
+    parent.backend.delete(None, &segments).await.unwrap();
+    drop(parent_of(Arc::clone(&parent.backend), 2).await);
+    is_damaged().await;
+}
+
+/// The ends of compacted segments that lead to a fork are the parent's restore points, not the fork's.
+#[tokio::test]
+async fn a_fork_of_what_was_compacted_begins_where_it_forked_off() {
+    let mut parent = parent(Arc::new(Memory::new())).await;
+    for (start, end) in [(1, 3), (4, 8)] {
+        parent.compact(start, end, 1).await;
+        let raw = parent.stored.iter().find(|key| key.level() == 0 && key.end() == frame_no(end)).copied();
+        parent.delete(raw.unwrap()).await;
+    }
+    fork_at(&parent, "child", RestorePoint::Frame(frame_no(8))).await.unwrap();
+    let mut child = parent.forked(&name("child"), frame_no(8)).await;
+    let timeline = Timeline::load(&child.bucket, &child.namespace).await.unwrap();
+    assert_eq!(timeline.restorable(), [frame_no(8)..=frame_no(8)]);
+    child.fill(1, 9);
+    child.commit(3, 900);
+    child.store().await;
+    check(&child, frame_no(8)).await;
 }

@@ -205,3 +205,35 @@ async fn a_writer_of_what_is_frozen_or_deleted_is_told_and_nothing_lands() {
         }
     }
 }
+
+/// The name is taken by a fork of another namespace, at the same moment: the promise that this parent gave is taken back.
+#[tokio::test(start_paused = true)]
+async fn of_two_forks_of_one_name_from_two_parents_one_comes_about_and_one_parent_lists_it() {
+    let mut taken_back = 0;
+    for delay in 0..60 {
+        let memory = Arc::new(Memory::new());
+        drop(parent(Arc::clone(&memory)).await);
+        let slow = Arc::new(Metered::new(Sick::over(memory, Duration::from_millis(3))));
+        let bucket = Bucket::new(Arc::clone(&slow), None).unwrap();
+        fork_at(&bucket, "other", 6, 20).await.unwrap();
+        let before = slow.requests();
+        let second = async {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+            let point = RestorePoint::Latest;
+            fork(&bucket, &name("other"), &name("child"), point, &handles(2000, 11).0).await.map(drop)
+        };
+        let (first, second) = tokio::join!(fork_at(&bucket, "child", 4, 10), second);
+        assert!(first.is_ok() != second.is_ok(), "{delay}: {first:?} {second:?}");
+        let refused = first.and(second).unwrap_err();
+        assert!(matches!(refused, Error::AlreadyExists { .. }), "{refused}");
+        let child = newest_manifest(&bucket, &name("child")).await.unwrap().unwrap();
+        let by = child.parent().unwrap().namespace.clone();
+        for parent in [name("shop"), name("other")] {
+            let manifest = newest_manifest(&bucket, &parent).await.unwrap().unwrap();
+            let lists = manifest.children().iter().any(|child| child.namespace == name("child"));
+            assert_eq!(lists, parent == by, "{delay}: {parent}");
+        }
+        taken_back += u32::from(slow.requests().since(&before).puts > 3);
+    }
+    assert!(taken_back > 0, "no promise had to be taken back");
+}

@@ -8,7 +8,7 @@
 //! Invariants: the model is finite, has no clock and no randomness, and a search runs the same way every time.
 //!
 //! What it is not: the engine, nor a proof beyond its bounds. It says nothing about progress, weak or paged listings,
-//! forks' children, deleting a namespace, or retention that removes the oldest frames.
+//! or retention that removes the oldest frames. Forks and deleting have a smaller model of their own, [`forks`].
 //!
 //! ```
 //! use walkeep_model::{bounds::Bounds, guards::Guards, model::Protocol, search};
@@ -28,6 +28,7 @@ pub mod collector;
 pub mod compactor;
 pub mod content;
 pub mod faults;
+pub mod forks;
 pub mod guards;
 pub mod judge;
 pub mod manifest;

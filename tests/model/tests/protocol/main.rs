@@ -10,6 +10,7 @@
 
 mod collecting;
 mod compacting;
+mod forking;
 mod opening;
 mod reading;
 mod storing;
