@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+mod compact;
 mod completions;
 mod config;
 mod demo;
@@ -14,6 +15,8 @@ mod restore;
 mod segments;
 mod status;
 mod verify;
+
+pub(crate) use compact::{CompactArgs, NOTES as COMPACT_NOTES};
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,6 +43,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Log(args) => log::run(&args, json).await?,
         Command::Segments(args) => segments::run(&args, json).await?,
         Command::Inspect(args) => inspect::run(&args, json).await?,
+        Command::Compact(args) => compact::run(&args, json).await?,
         Command::Verify(args) => return verify::run(&args, json).await,
         Command::Import(Import::Libsql(args)) => import::run(&args, json).await?,
         Command::Export(Export::Libsql(args)) => export::run(&args, json).await?,
