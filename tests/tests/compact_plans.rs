@@ -104,19 +104,28 @@ async fn a_great_number_is_merged_in_steps() {
     all_exact(&log).await;
 }
 
-/// The base is 9 MB, and so much is written above it that reading both is dearer than an image.
+/// Pages above an image count four times: they are scattered, and what they replace is read as well.
 #[tokio::test]
-async fn an_image_is_made_when_the_chain_above_the_last_one_costs_more() {
+async fn an_image_is_made_when_the_chain_above_the_last_one_costs_as_much() {
     let mut log = History::open(std::sync::Arc::new(Memory::new()), walkeep::core::PageSize::MAX, 1).await;
-    store(&mut log, &(1..=140).collect::<Vec<_>>(), NOON).await;
-    store(&mut log, &(1..=70).collect::<Vec<_>>(), NOON + 1).await;
-    assert_eq!(plans(&log, NOON + 3).await, [], "half as much again is read");
-    store(&mut log, &(50..=120).collect::<Vec<_>>(), NOON + 2).await;
-    assert_eq!(said(&plans(&log, NOON + 3).await), [(1, 281, Reason::Image)]);
+    store(&mut log, &(1..=240).collect::<Vec<_>>(), NOON).await;
+    store(&mut log, &(1..=40).collect::<Vec<_>>(), NOON + 1).await;
+    assert_eq!(plans(&log, NOON + 3).await, [], "a sixth of it");
+    store(&mut log, &(70..=95).collect::<Vec<_>>(), NOON + 2).await;
+    assert_eq!(said(&plans(&log, NOON + 3).await), [(1, 306, Reason::Image)], "more than a quarter");
     compactor(&log, NOON + 3).compact(&Tiered, &|_| ()).await.unwrap();
     assert_eq!(plans(&log, NOON + 3).await, []);
     log.relist().await;
     all_exact(&log).await;
+}
+
+/// However small the base: what costs a restore little is not worth an image.
+#[tokio::test]
+async fn a_small_chain_is_not_worth_an_image() {
+    let log = at(&[NOON, NOON + 1, NOON + 2]).await;
+    assert_eq!(plans(&log, NOON + 3).await, []);
+    let log = at(&(0..70).map(|minute| NOON + minute * MINUTE).collect::<Vec<_>>()).await;
+    assert_eq!(plans(&log, NOON + 70 * MINUTE).await.last().unwrap().why(), Reason::Image, "69 requests");
 }
 
 /// A manifest whose frontier stands at `frontier`, with the points before it that are kept.
