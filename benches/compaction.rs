@@ -320,7 +320,7 @@ async fn bench_memory(pages: u32) {
         drop(generator);
         let [nothing, restored, compacted] =
             ["--peak-nothing", "--peak-restore", "--peak-compact"].map(|step| child(step, root.path()));
-        let indexes = (images + u64::from(pages)) * 20 >> 20;
+        let indexes = ((images + u64::from(pages)) * 20) >> 20;
         println!("{:>14} {nothing:>10} {compacted:>12} {restored:>12} {indexes:>20}", pages / 256);
     }
 }

@@ -377,6 +377,41 @@ async fn a_block_whose_pages_all_count_is_copied_as_it_is_stored() {
     assert!(file == log.commits[1].file);
 }
 
+/// Blocks of 256 KiB would make each page of a small segment cost as much to read.
+#[tokio::test]
+async fn blocks_that_are_large_for_the_output_are_cut() {
+    let mut log = empty().await;
+    log.compression = Compression::None;
+    store(&mut log, &(1..=4_000).collect::<Vec<_>>(), 1).await;
+    store(&mut log, &[3], 2).await;
+    compactor(&log, 9).compact(&Identity, &|_| ()).await.unwrap();
+    let output = newest_index(&log).await;
+    let largest = output.index().blocks().iter().map(|block| block.count).max().unwrap();
+    assert_eq!((output.key().level(), largest), (1, 32), "16 KiB");
+    assert!(log.restore(RestorePoint::Latest).await.unwrap() == log.commits[1].file);
+}
+
+/// 24 inputs with blocks of 256 KiB do not fit into 8 MiB: that is said before anything is read.
+#[tokio::test]
+async fn inputs_that_do_not_fit_into_the_memory_are_refused() {
+    let mut log = History::open(Arc::new(Memory::new()), PageSize::MAX, 1).await;
+    for time in 1..=24 {
+        store(&mut log, &[1, 2, 3, 4], time).await;
+    }
+    let before = timeline(&log).await;
+    let inputs = before.segments().iter().rev().copied().collect();
+    let plan = CompactionPlan::new(&before, inputs, Reason::Asked).unwrap();
+    let mut options = options(9);
+    options.memory_bytes = 8 << 20;
+    let compactor = Compactor::new(&log.bucket, &log.namespace, options).unwrap();
+    let error = compactor.run(&before, &plan).await.unwrap_err();
+    assert!(matches!(error, Error::Exhausted { .. }) && error.to_string().contains("--memory"), "{error}");
+    // What is planned fits.
+    compactor.compact(&Identity, &|_| ()).await.unwrap();
+    log.relist().await;
+    all_exact(&log).await;
+}
+
 /// Damage in any input, in blocks that are copied and in blocks that are not: nothing is stored.
 #[tokio::test]
 async fn damaged_inputs_are_refused_by_name_and_nothing_is_stored() {
