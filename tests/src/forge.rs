@@ -82,6 +82,12 @@ impl Forged {
         self
     }
 
+    /// The bytes as they are, whatever their checksums say.
+    #[must_use]
+    pub fn unsealed(self) -> Bytes {
+        self.0.into()
+    }
+
     /// Makes every checksum hold again: of blocks, sections, header, object and footer.
     #[must_use]
     pub fn resealed(self) -> Bytes {

@@ -9,7 +9,7 @@ use walkeep::core::libsql::Cluster;
 use walkeep::core::{FrameNo, Namespace};
 use walkeep_sqlite::IntegrityCheck;
 
-use crate::commands::{DetachArgs, ForkArgs, FreezeArgs, RmArgs};
+use crate::commands::{COMPACT_NOTES, CompactArgs, DetachArgs, ForkArgs, FreezeArgs, RmArgs};
 use crate::quantity::{parse_duration, parse_size};
 use crate::reporting_args::{ReportingArgs, StatusArgs};
 use crate::store::StoreParser;
@@ -90,6 +90,9 @@ pub(crate) enum Command {
     /// Show one stored segment
     #[command(after_help = store_help())]
     Inspect(InspectArgs),
+    /// Merge stored segments into fewer, so that restores stay fast
+    #[command(after_help = format!("{COMPACT_NOTES}\n\n{}", store_help()))]
+    Compact(CompactArgs),
     /// Check what is stored
     #[command(after_help = store_help())]
     Verify(VerifyArgs),

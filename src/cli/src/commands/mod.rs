@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+mod compact;
 mod completions;
 mod config;
 mod demo;
@@ -19,6 +20,7 @@ mod segments;
 mod status;
 mod verify;
 
+pub(crate) use compact::{CompactArgs, NOTES as COMPACT_NOTES};
 pub(crate) use detach::DetachArgs;
 pub(crate) use fork::ForkArgs;
 pub(crate) use freeze::FreezeArgs;
@@ -49,6 +51,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Log(args) => log::run(&args, json).await?,
         Command::Segments(args) => segments::run(&args, json).await?,
         Command::Inspect(args) => inspect::run(&args, json).await?,
+        Command::Compact(args) => compact::run(&args, json).await?,
         Command::Verify(args) => return verify::run(&args, json).await,
         Command::Fork(args) => fork::run(&args, json).await?,
         Command::Detach(args) => detach::run(&args, json).await?,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use walkeep_core::{Error, Namespace, Result, SealedSegment, SegmentKey};
+use walkeep_core::{Error, Namespace, Result, SealedSegment};
 
 use super::inputs::Inputs;
 use super::memory::inputs_max;
@@ -175,7 +175,11 @@ impl Compactor {
             self.throttle.before_request(sealed.summary.len).await;
             match self.bucket.put_new(&path, sealed.body.clone()).await {
                 Ok(()) => return Ok(true),
-                Err(Error::AlreadyExists { .. }) => return self.is_ours(sealed).await,
+                Err(Error::AlreadyExists { .. }) => {
+                    if let Some(ours) = self.is_ours(sealed).await? {
+                        return Ok(ours);
+                    }
+                }
                 Err(error @ Error::Unavailable { .. }) if attempt == ATTEMPTS => {
                     return Err(Error::Unknown { what: format!("storing {path}: {error}") });
                 }
@@ -190,28 +194,23 @@ impl Compactor {
     }
 
     /// An object of this name is there: ours, whose reply was lost, or that of another compactor. It must lead to the
-    /// same database.
-    async fn is_ours(&self, sealed: &SealedSegment) -> Result<bool> {
+    /// same database. `None` when it is not there after all.
+    async fn is_ours(&self, sealed: &SealedSegment) -> Result<Option<bool>> {
         let SealedSegment { summary, .. } = sealed;
         let timeline = Timeline::load(&self.bucket, &self.namespace).await?;
-        let same = |key: &SegmentKey| *key == summary.key;
-        let Some(there) = timeline.segments().iter().find(|segment| same(&segment.key)) else {
-            // A writer that opens just now leaves it unconfirmed; or it is collected already. Nothing is lost with it.
-            return Ok(false);
-        };
+        let mut listed = timeline.segments().iter().chain(timeline.unconfirmed());
+        let Some(there) = listed.find(|segment| segment.key == summary.key) else { return Ok(None) };
         let there = timeline.open(&self.bucket, *there).await?;
         let (found, ours) = (there.index().footer(), &summary.footer);
-        if (found.state, found.size_after, found.min_size_after)
-            != (ours.state, ours.size_after, ours.min_size_after)
-        {
-            let expected = format!("a segment that leads to state {}", ours.state);
-            return Err(Error::corrupt(
-                there.path(),
-                0,
-                expected,
-                format!("one that leads to {}", found.state),
-            ));
+        if found.header.segment_id == ours.header.segment_id {
+            return Ok(Some(true));
         }
-        Ok(found.header.segment_id == ours.header.segment_id)
+        let same = (found.state, found.size_after, found.min_size_after)
+            == (ours.state, ours.size_after, ours.min_size_after);
+        if same {
+            return Ok(Some(false));
+        }
+        let expected = format!("a segment that leads to state {}", ours.state);
+        Err(Error::corrupt(there.path(), 0, expected, format!("one that leads to {}", found.state)))
     }
 }

@@ -11,8 +11,8 @@ use super::inputs::Inputs;
 /// The least that a compaction can be given.
 pub(super) const MEMORY_MIN: usize = 8 << 20;
 
-/// What each input may take: a decoded block of the usual size, and as much fetched.
-const INPUT: usize = 512 << 10;
+/// A block of the usual size.
+const BLOCK: usize = 256 << 10;
 
 /// Requests under way, and runs that wait to be taken.
 pub(super) const FETCHES: usize = 4;
@@ -26,9 +26,15 @@ const RUN_MAX: usize = 4 << 20;
 /// The most inputs that one compaction takes, however much memory there is: each is a request for its index.
 const INPUTS_MAX: usize = 128;
 
-/// How many inputs fit into so much memory.
+/// How many inputs with blocks of the usual size fit into so much memory: each has one decoded, and as much fetched.
 pub(super) fn inputs_max(memory_bytes: usize) -> usize {
-    (memory_bytes / 4 * 3 / INPUT).clamp(2, INPUTS_MAX)
+    let left = memory_bytes.saturating_sub(shared(memory_bytes) + (FETCHES + 1) * BLOCK);
+    (left / (2 * BLOCK)).clamp(2, INPUTS_MAX)
+}
+
+/// What is not the inputs'.
+fn shared(memory_bytes: usize) -> usize {
+    spool(memory_bytes) + BETWEEN_STAGES.min(memory_bytes / 4)
 }
 
 /// How much of the output is kept in memory.
@@ -42,7 +48,7 @@ pub(super) const fn spool(memory_bytes: usize) -> usize {
 ///
 /// `Exhausted` when the inputs do not fit at all.
 pub(super) fn run_max(inputs: &Inputs, memory_bytes: usize) -> Result<usize> {
-    let (mut taken, mut block_max) = (spool(memory_bytes) + BETWEEN_STAGES.min(memory_bytes / 4), 0);
+    let (mut taken, mut block_max) = (shared(memory_bytes), 0);
     let mut fetched = FETCHES + 1;
     for layer in &inputs.layers {
         let (raw, stored) = block_sizes(layer.segment.index().blocks(), inputs.page_size);

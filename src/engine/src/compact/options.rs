@@ -29,6 +29,9 @@ pub struct CompactOptions {
 }
 
 impl CompactOptions {
+    /// The least memory that a compaction works with; less is taken for this.
+    pub const MEMORY_MIN: usize = MEMORY_MIN;
+
     /// The default: 64 MiB, and no limits.
     #[must_use]
     pub fn new(spool: Arc<dyn Directory>, handles: Handles) -> Self {

@@ -4,6 +4,8 @@
 //! page size between them); the output's end, time and epoch are those of the newest input, its level is one above the
 //! highest; no segment of the same range is stored yet.
 
+use std::fmt;
+
 use serde::{Serialize, Serializer};
 use walkeep_core::segment::TAIL_LEN;
 use walkeep_core::{Error, Result, SegmentKey};
@@ -34,6 +36,21 @@ pub enum Reason {
     Doubling,
     /// The caller chose them.
     Asked,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Minute => "they are of one minute that is over",
+            Self::Hour => "they are of one hour that is over",
+            Self::Day => "they are of one day that is over",
+            Self::Many => "they are many, and each costs a restore a request",
+            Self::Image => "reading them costs a restore more than an image of the whole database would",
+            Self::All => "everything is merged",
+            Self::Doubling => "the newer ones are more than half as large as the older ones",
+            Self::Asked => "they were chosen",
+        })
+    }
 }
 
 /// One compaction: which segments become which.

@@ -3,7 +3,7 @@
 //! Four stages, each a bounded queue behind the one before: requests in order of first need; decompression and checks;
 //! compression of what is new; writing. Nothing is published unless all of them have ended well.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -134,6 +134,9 @@ struct Encoded {
     block: EncodedBlock,
 }
 
+/// Encoders that are not in use: each takes a while to make, and more memory than a block.
+type Encoders = Arc<Mutex<Vec<BlockEncoder>>>;
+
 /// Compresses what is not, several blocks at a time, and hands them on in order.
 async fn encode_all(
     compression: Compression,
@@ -141,14 +144,17 @@ async fn encode_all(
     gathered: Receiver<OutputBlock>,
     out: Sender<Encoded>,
 ) -> Result<()> {
+    let encoders = Encoders::default();
     let blocks =
         stream::unfold(gathered, |mut gathered| async { gathered.recv().await.map(|one| (one, gathered)) });
     let encoding = blocks.map(|OutputBlock { rows, body }| {
-        let throttle = Arc::clone(throttle);
+        let (throttle, encoders) = (Arc::clone(throttle), Arc::clone(&encoders));
         async move {
             let block = match body {
                 BlockBody::Copied(block) => block,
-                BlockBody::Raw(raw) => blocking(move || encode(compression, &raw, &throttle)).await?,
+                BlockBody::Raw(raw) => {
+                    blocking(move || encode(compression, &encoders, &raw, &throttle)).await?
+                }
             };
             Ok::<_, Error>(Encoded { rows, block })
         }
@@ -162,9 +168,21 @@ async fn encode_all(
     Ok(())
 }
 
-fn encode(compression: Compression, raw: &[u8], throttle: &Throttle) -> Result<EncodedBlock> {
+fn encode(
+    compression: Compression,
+    encoders: &Encoders,
+    raw: &[u8],
+    throttle: &Throttle,
+) -> Result<EncodedBlock> {
     let began = tokio::time::Instant::now();
-    let encoded = BlockEncoder::new(compression)?.encode(raw);
+    let idle = || encoders.lock().unwrap_or_else(PoisonError::into_inner);
+    let free = idle().pop();
+    let mut encoder = match free {
+        Some(encoder) => encoder,
+        None => BlockEncoder::new(compression)?,
+    };
+    let encoded = encoder.encode(raw);
+    idle().push(encoder);
     throttle.after_work(began.elapsed());
     encoded
 }
