@@ -1,6 +1,7 @@
 //! Durations and sizes as users write them, in flags and in the configuration file alike.
 //!
 //! - a duration is a number of seconds, or one with `ms`, `s`, `m` or `h`, up to a day: `0.5`, `500ms`, `2m`;
+//! - a span, how long something is kept, is a whole number with `m`, `h`, `d`, `w` or `y`: `24h`, `30d`;
 //! - a size is a number of bytes, or one with `K`, `M`, `G` or `T`, which are powers of 1024: `4096`, `64M`, `1GiB`.
 
 use std::time::Duration;
@@ -33,6 +34,33 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A day, of which longer spans are made.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads how long something is kept: a number with `m`, `h`, `d`, `w` or `y` (365 days).
+///
+/// # Errors
+///
+/// What such a span looks like.
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
+    let refused = || "a span is a whole number with m, h, d, w or y: 90m, 24h, 7d, 1y".to_string();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(refused)?;
+    let number: u32 = number.parse().ok().filter(|_| !number.starts_with('+')).ok_or_else(refused)?;
+    let unit = match unit {
+        "m" => Duration::from_secs(60),
+        "h" => Duration::from_secs(60 * 60),
+        "d" => DAY,
+        "w" => DAY * 7,
+        "y" => DAY * 365,
+        _ => return Err(refused()),
+    };
+    match unit.checked_mul(number) {
+        Some(Duration::ZERO) => Err("it must be more than 0".to_string()),
+        Some(span) => Ok(span),
+        None => Err(refused()),
+    }
+}
+
 /// Reads a size.
 ///
 /// # Errors
@@ -59,6 +87,17 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_have_units_and_are_whole() {
+        for (text, hours) in [("60m", 1), ("24h", 24), ("7d", 168), ("2w", 336), ("1y", 8760)] {
+            assert_eq!(parse_span(text), Ok(Duration::from_secs(hours * 3600)), "{text}");
+        }
+        for wrong in ["", "d", "7", "-1d", "+1d", "1.5d", "1 d", "1D", "1dd", "ä", "99999999999y"] {
+            assert!(parse_span(wrong).unwrap_err().contains("24h"), "{wrong}");
+        }
+        assert!(parse_span("0d").unwrap_err().contains("more than 0"));
+    }
 
     #[test]
     fn durations_have_units_and_are_seconds_without() {

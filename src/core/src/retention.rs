@@ -1,5 +1,6 @@
 //! What restore points to keep: every commit near, thinner far.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -77,5 +78,66 @@ impl Retention {
             before = tier.for_ms;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "every commit for {}", Span(self.keep_all_ms))?;
+        for tier in &self.tiers {
+            let each = match tier.each {
+                Period::Hour => "hour",
+                Period::Day => "day",
+                Period::Month => "month",
+            };
+            write!(f, ", one each {each} for {}", Span(tier.for_ms))?;
+        }
+        Ok(())
+    }
+}
+
+/// Milliseconds, in the largest unit that fits.
+struct Span(u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+        match units.iter().find(|(_, ms)| self.0 % ms == 0) {
+            Some((unit, ms)) => write!(f, "{}{unit}", self.0 / ms),
+            None => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hours(hours: u64) -> Duration {
+        Duration::from_secs(hours * 3600)
+    }
+
+    fn tier(each: Period, days: u64) -> Tier {
+        Tier { each, for_ms: days * 86_400_000 }
+    }
+
+    #[test]
+    fn a_retention_says_what_it_keeps() {
+        let tiers = vec![tier(Period::Hour, 7), tier(Period::Day, 30)];
+        let retention = Retention::new(hours(36), tiers).unwrap();
+        let said = "every commit for 36h, one each hour for 7d, one each day for 30d";
+        assert_eq!(retention.to_string(), said);
+    }
+
+    #[test]
+    fn what_keeps_nothing_or_less_from_tier_to_tier_is_refused() {
+        let refused = |keep_all, tiers| Retention::new(keep_all, tiers).unwrap_err().to_string();
+        assert!(refused(Duration::ZERO, Vec::new()).contains("keep nothing"));
+        assert!(refused(hours(24), vec![tier(Period::Hour, 1)]).contains("longer"));
+        let unordered = vec![tier(Period::Day, 7), tier(Period::Hour, 30)];
+        assert!(refused(hours(24), unordered).contains("not in order"));
+        let twice = vec![tier(Period::Day, 7), tier(Period::Day, 30)];
+        assert!(refused(hours(24), twice).contains("not in order"));
+        assert!(Retention::new(hours(1), vec![tier(Period::Month, 365)]).is_ok());
     }
 }

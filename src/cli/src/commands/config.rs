@@ -104,6 +104,7 @@ fn show(document: &Document<'_>) {
             output::bytes(settings.spool_bytes_max),
             if row.unfenced { ", unfenced" } else { "" }
         ));
+        output::line(format!("    {}", settings.care));
     }
     output::line(output::count(document.databases.len() as u64, "database"));
     if let Some(metrics) = document.metrics {

@@ -14,6 +14,7 @@
 //!
 //! It opens no store and takes hold of no database.
 
+mod care;
 mod databases;
 mod directory;
 mod entry;
@@ -34,6 +35,7 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use care::Care;
 pub(crate) use databases::Databases;
 pub(crate) use entry::DatabaseEntry;
 pub(crate) use left_out::{LeftOut, Why};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use walkeep::backends::StoreUrl;
 
+use super::care::CareOverrides;
 use super::reader::Reader;
 use super::section::{Section, Text};
 use super::settings::ReplicationSettings;
@@ -22,6 +23,7 @@ pub(crate) struct Overrides {
     spool_bytes_max: Option<u64>,
     busy_timeout: Option<Duration>,
     poll_interval: Option<Duration>,
+    care: CareOverrides,
 }
 
 impl Overrides {
@@ -38,6 +40,7 @@ impl Overrides {
             spool_bytes_max: section.parsed_quantity("spool_max", some_bytes),
             busy_timeout: section.parsed_quantity("busy_timeout", parse_duration),
             poll_interval: section.parsed_quantity("poll_interval", some_time),
+            care: CareOverrides::read(section),
         }
     }
 
@@ -53,6 +56,7 @@ impl Overrides {
             spool_bytes_max: self.spool_bytes_max.or(defaults.spool_bytes_max),
             busy_timeout: self.busy_timeout.or(defaults.busy_timeout),
             poll_interval: self.poll_interval.or(defaults.poll_interval),
+            care: self.care.over(&defaults.care),
         }
     }
 
@@ -73,6 +77,7 @@ impl Overrides {
             spool_bytes_max: self.spool_bytes_max.unwrap_or(built_in.spool_bytes_max),
             busy_timeout: self.busy_timeout.unwrap_or(built_in.busy_timeout),
             poll_interval: self.poll_interval.unwrap_or(built_in.poll_interval),
+            care: self.care.care(),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use walkeep_sqlite::replication::ReplicationOptions;
 
+use super::care::Care;
+
 /// How a database is replicated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct ReplicationSettings {
@@ -23,6 +25,8 @@ pub(crate) struct ReplicationSettings {
     /// How often to look although nothing was heard.
     #[serde(rename = "poll_interval_ms", serialize_with = "millis")]
     pub(crate) poll_interval: Duration,
+    /// What is done for its history besides adding to it.
+    pub(crate) care: Care,
 }
 
 impl From<&ReplicationSettings> for ReplicationOptions {
@@ -49,6 +53,7 @@ impl Default for ReplicationSettings {
             spool_bytes_max: options.spool_bytes_max,
             busy_timeout: options.busy_timeout,
             poll_interval: options.poll_interval,
+            care: Care::default(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Scene;
-use crate::config::ReplicationSettings;
+use crate::config::{Care, ReplicationSettings};
 
 /// The keys of a section, as the refusal of an unknown one lists them.
 fn known_keys(section: &str) -> Vec<String> {
@@ -55,6 +55,10 @@ fn the_example_is_a_configuration_and_stays_one_with_everything_in_it_switched_o
     let text = example.lines().map(all_on).collect::<Vec<_>>().join("\n");
     assert_ne!(text, example);
     let all = scene.databases(&text);
-    assert_eq!(all.entries[0].settings, plain.entries[0].settings);
+    let without_care =
+        |settings: &ReplicationSettings| ReplicationSettings { care: Care::default(), ..settings.clone() };
+    assert_eq!(without_care(&all.entries[0].settings), plain.entries[0].settings);
+    let care = &all.entries[0].settings.care;
+    assert!(care.retention.is_some() && care.compact && care.gc && care.restore_drill.is_some());
     assert_eq!(plain.entries[0].settings, ReplicationSettings::default());
 }

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use walkeep::core::{Period, Retention, Tier};
+
 use super::Scene;
-use crate::config::LogFormat;
+use crate::config::{Care, LogFormat};
 
 #[test]
 fn settings_come_from_the_entry_then_the_defaults_then_the_built_in_ones() {
@@ -17,8 +19,12 @@ fn settings_come_from_the_entry_then_the_defaults_then_the_built_in_ones() {
         sync_interval = "500ms"
         checkpoint = "8M"
         unfenced = true
+        keep_all = "24h"
+        keep_daily = "30d"
+        restore_drill = "12h"
         [[database]]
         path = "/srv/app.db"
+        compact = false
         [[database]]
         path = "sub/other.db"
         namespace = "two"
@@ -30,6 +36,9 @@ fn settings_come_from_the_entry_then_the_defaults_then_the_built_in_ones() {
         spool_max = "2G"
         busy_timeout = 0.5
         poll_interval = "2m"
+        keep_all = "7d"
+        gc = false
+        restore_drill = "7d"
     "#;
     let config = scene.config(text);
     assert_eq!(config.metrics.unwrap().to_string(), "127.0.0.1:9797");
@@ -52,6 +61,36 @@ fn settings_come_from_the_entry_then_the_defaults_then_the_built_in_ones() {
     assert_eq!((settings.seal_bytes, settings.spool_bytes_max), (1 << 20, 2 << 30));
     assert_eq!(settings.busy_timeout, Duration::from_millis(500));
     assert_eq!(settings.poll_interval, Duration::from_secs(120));
+
+    let (day, hour) = (Duration::from_secs(24 * 3600), Duration::from_secs(3600));
+    let daily = Tier { each: Period::Day, for_ms: 30 * 24 * 3_600_000 };
+    let kept = Some(Retention::new(day, vec![daily]).unwrap());
+    let care = Care { retention: kept, compact: false, gc: true, restore_drill: Some(hour * 12) };
+    assert_eq!(app.settings.care, care);
+    // Its own retention replaces the other one as a whole.
+    let kept = Some(Retention::new(day * 7, Vec::new()).unwrap());
+    let care = Care { retention: kept, compact: true, gc: false, restore_drill: Some(day * 7) };
+    assert_eq!(settings.care, care);
+}
+
+#[test]
+fn retention_that_makes_no_sense_is_refused_where_it_stands() {
+    let scene = Scene::new();
+    for (keys, why) in [
+        ("keep_daily = '30d'", "add `keep_all"),
+        ("keep_all = '24h'\nkeep_daily = '12h'", "must last longer"),
+        ("keep_all = '0h'", "more than 0"),
+        ("keep_all = '-1h'", "whole number"),
+        ("keep_all = '1d'\nkeep_hourly = '30d'\nkeep_daily = '7d'", "must last longer"),
+    ] {
+        let refused = scene.refused(&format!("[[database]]\nstore = 's'\npath = 'a'\n{keys}"));
+        assert!(refused.contains(why), "{keys}: {refused}");
+        assert_eq!(
+            refused.lines().filter(|line| line.starts_with("w.toml:")).count(),
+            1,
+            "{keys}: {refused}"
+        );
+    }
 }
 
 #[test]
@@ -75,7 +114,8 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         "w.toml:1:1: unknown key `metric` in the file; did you mean `metrics`?\n\
          w.toml:3:1: unknown key `sync_intervall` in [defaults]; did you mean `sync_interval`?\n\
          w.toml:4:1: unknown key `retention` in [defaults]; known here are store, unfenced, sync_interval, \
-         checkpoint, seal, spool_max, busy_timeout, poll_interval\n\
+         checkpoint, seal, spool_max, busy_timeout, poll_interval, keep_all, keep_hourly, keep_daily, \
+         keep_monthly, compact, gc, restore_drill\n\
          w.toml:7:3: unknown key `namepsace` in [[database]]; did you mean `namespace`?\n\
          w.toml:10:1: unknown key `globs` in [[directory]]; did you mean `glob`?\n\
          w.toml:13:3: unknown key `databse` in the file; did you mean `database`?"
