@@ -275,6 +275,9 @@ pub(crate) struct ContinuousArgs {
     /// Where local state is kept; by default .NAME-walkeep beside the database
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Leave stored segments as they are; by default they are merged in the background, so that restores stay fast
+    #[arg(long)]
+    pub(crate) no_compact: bool,
     /// Go on although the database does not continue the newest state: what differs is stored as one commit on top
     #[arg(long)]
     pub(crate) rewind: bool,

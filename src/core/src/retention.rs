@@ -102,7 +102,7 @@ struct Span(u64);
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
-        match units.iter().find(|(_, ms)| self.0 % ms == 0) {
+        match units.iter().find(|(_, ms)| self.0.is_multiple_of(*ms)) {
             Some((unit, ms)) => write!(f, "{}{unit}", self.0 / ms),
             None => write!(f, "{}ms", self.0),
         }

@@ -24,6 +24,7 @@ pub(crate) use compact::{CompactArgs, NOTES as COMPACT_NOTES};
 pub(crate) use detach::DetachArgs;
 pub(crate) use fork::ForkArgs;
 pub(crate) use freeze::FreezeArgs;
+pub(crate) use replicate::Done;
 pub(crate) use rm::RmArgs;
 
 use std::path::{Path, PathBuf};

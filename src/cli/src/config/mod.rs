@@ -41,5 +41,5 @@ pub(crate) use entry::DatabaseEntry;
 pub(crate) use left_out::{LeftOut, Why};
 pub(crate) use log_format::LogFormat;
 pub(crate) use problem::{ConfigError, Problem};
-pub(crate) use root::Config;
+pub(crate) use root::{Config, UPKEEP_INTERVAL};
 pub(crate) use settings::ReplicationSettings;

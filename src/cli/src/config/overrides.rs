@@ -104,7 +104,7 @@ fn some_bytes(text: &str) -> Result<u64, String> {
     }
 }
 
-fn some_time(text: &str) -> Result<Duration, String> {
+pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         Duration::ZERO => Err("it must be more than 0".into()),
         duration => Ok(duration),

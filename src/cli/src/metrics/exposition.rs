@@ -11,6 +11,7 @@ use walkeep::core::UnixMillis;
 use walkeep_sqlite::replication::{Phase, Status};
 
 use super::figures::Figures;
+use crate::commands::Done;
 
 pub(super) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
@@ -33,6 +34,7 @@ impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         gauges_of_databases(self, &mut encoder)?;
         counters_of_databases(self, &mut encoder)?;
+        histories(self, &mut encoder)?;
         stores(self, &mut encoder)
     }
 }
@@ -131,6 +133,28 @@ fn counters_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>)
     Ok(())
 }
 
+/// A name, what it says, and the value of it.
+type OfHistory = (&'static str, &'static str, fn(&Done) -> u64);
+
+fn histories(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let counters: [OfHistory; 4] = [
+        ("walkeep_compactions", "Compactions in the background", |done| done.compactions),
+        ("walkeep_deleted_objects", "Objects deleted that nothing needed", |done| done.deleted),
+        ("walkeep_deleted_bytes", "Their bytes", |done| done.deleted_bytes),
+        ("walkeep_care_failures", "Looks after a history that failed", |done| done.failures),
+    ];
+    for (name, help, value) in counters {
+        let row = |(status, done): &(Status, Done)| (labels(status), ConstCounter::new(value(done)));
+        family(encoder, (name, help), figures.cares.iter().map(row).collect())?;
+    }
+    let proven = figures
+        .cares
+        .iter()
+        .filter_map(|(status, done)| Some((labels(status), ConstGauge::new(seconds(done.drill?.at)))));
+    let help = "When a restore was last tried and proven";
+    family(encoder, ("walkeep_restore_proven_time_seconds", help), proven.collect())
+}
+
 fn stores(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let (mut requests, mut bytes) = (Vec::new(), Vec::new());
     for (store, sent) in &figures.requests {
@@ -152,6 +176,7 @@ mod tests {
     use std::path::PathBuf;
 
     use walkeep::backends::metered::Requests;
+    use walkeep::core::{Drill, FrameNo};
 
     use super::*;
 
@@ -170,7 +195,11 @@ mod tests {
     fn shown(statuses: Vec<Status>) -> String {
         let sent = Requests { puts: 5, gets: 6, lists: 7, deletes: 0, bytes_written: 800, bytes_read: 900 };
         let requests = vec![("s3://logs/x".to_string(), sent)];
-        text(Figures { statuses, requests, now: UnixMillis(100_000) }).unwrap()
+        let state = walkeep::core::StateChecksum(1);
+        let drill = Drill { at: UnixMillis(90_000), frame: FrameNo::FIRST, time: UnixMillis(80_000), state };
+        let done = Done { compactions: 11, deleted: 12, deleted_bytes: 13, drill: Some(drill), failures: 14 };
+        let cares = statuses.iter().map(|status| (status.clone(), done.clone())).collect();
+        text(Figures { statuses, cares, requests, now: UnixMillis(100_000) }).unwrap()
     }
 
     #[test]
@@ -198,6 +227,11 @@ mod tests {
             ("counter", "walkeep_stored_bytes_total", "5000"),
             ("counter", "walkeep_checkpoints_total", "1"),
             ("counter", "walkeep_fall_backs_total", "4"),
+            ("counter", "walkeep_compactions_total", "11"),
+            ("counter", "walkeep_deleted_objects_total", "12"),
+            ("counter", "walkeep_deleted_bytes_total", "13"),
+            ("counter", "walkeep_care_failures_total", "14"),
+            ("gauge", "walkeep_restore_proven_time_seconds", "90.0"),
         ] {
             for line in [format!("# TYPE {name} {kind}"), format!("{name}{of} {value}")] {
                 assert!(text.lines().any(|found| found == line), "{line}\n{text}");

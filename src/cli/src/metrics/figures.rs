@@ -6,11 +6,15 @@ use walkeep::backends::metered::Requests;
 use walkeep::core::UnixMillis;
 use walkeep_sqlite::replication::Status;
 
+use crate::commands::Done;
+
 /// What is measured, at a moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
     /// Where each replication stands.
     pub(crate) statuses: Vec<Status>,
+    /// What was done for each history, beside the same.
+    pub(crate) cares: Vec<(Status, Done)>,
     /// What has gone to each store, by its name without secrets.
     pub(crate) requests: Vec<(String, Requests)>,
     pub(crate) now: UnixMillis,

@@ -76,6 +76,7 @@ mod tests {
 
     fn nothing() -> Source {
         Arc::new(|| Figures {
+            cares: Vec::new(),
             statuses: Vec::new(),
             requests: vec![("store".into(), walkeep::backends::metered::Requests::default())],
             now: UnixMillis(0),

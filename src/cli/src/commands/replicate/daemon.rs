@@ -10,11 +10,12 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use walkeep::{Error, Handles};
 
+use super::caretaker::Caretaker;
 use super::descriptors;
 use super::fleet::Fleet;
 use super::registry::Registry;
 use super::wanted::Wanted;
-use crate::config::{Config, Why};
+use crate::config::{Config, UPKEEP_INTERVAL, Why};
 use crate::metrics::{Figures, MetricsServer};
 use crate::output;
 
@@ -74,14 +75,28 @@ async fn serve_metrics(
 ) -> anyhow::Result<Option<MetricsServer>> {
     let Some(address) = address else { return Ok(None) };
     let (registry, clock) = (registry.clone(), Handles::system().clock);
-    let source =
-        move || Figures { statuses: registry.statuses(), requests: registry.requests(), now: clock.now() };
+    let source = move || Figures {
+        statuses: registry.statuses(),
+        cares: registry.cares(),
+        requests: registry.requests(),
+        now: clock.now(),
+    };
     let server = MetricsServer::start(address, Arc::new(source)).await?;
     output::note(format!("metrics: http://{}/metrics", server.address()));
     Ok(Some(server))
 }
 
-async fn run(mut fleet: Fleet, mut config: Option<(PathBuf, Config)>) -> anyhow::Result<ExitCode> {
+async fn run(fleet: Fleet, config: Option<(PathBuf, Config)>) -> anyhow::Result<ExitCode> {
+    let interval = config.as_ref().map_or(UPKEEP_INTERVAL, |(_, config)| config.upkeep_interval);
+    let caretaker = Caretaker::new(fleet.registry().clone(), Handles::system());
+    let caretaker = tokio::spawn(caretaker.run(interval));
+    let ended = run_fleet(fleet, config).await;
+    // Whatever it is doing can be cut off anywhere.
+    caretaker.abort();
+    ended
+}
+
+async fn run_fleet(mut fleet: Fleet, mut config: Option<(PathBuf, Config)>) -> anyhow::Result<ExitCode> {
     let [mut terminate, mut interrupt, mut hangup] =
         [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let (terminate, interrupt, hangup) = (terminate.as_mut(), interrupt.as_mut(), hangup.as_mut());

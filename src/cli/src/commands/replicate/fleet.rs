@@ -86,6 +86,11 @@ impl Fleet {
         }
     }
 
+    /// Where what runs can be seen.
+    pub(super) const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// The databases that are replicated.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.running.keys().cloned().collect()
@@ -139,7 +144,7 @@ impl Fleet {
         };
         let replication = self.replicator.start(spec)?;
         let path = wanted.path.clone();
-        self.registry.add(path.clone(), replication.watch());
+        self.registry.add(path.clone(), replication.watch(), wanted.tended());
         let (stop, stopped) = oneshot::channel();
         self.runs += 1;
         let (number, of) = (self.runs, path.clone());

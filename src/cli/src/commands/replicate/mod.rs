@@ -1,5 +1,6 @@
 //! `walkeep replicate`: continuously, or once.
 
+mod caretaker;
 mod daemon;
 mod descriptors;
 mod fleet;
@@ -14,6 +15,7 @@ use walkeep::Error;
 use walkeep::core::Namespace;
 use walkeep_sqlite::replication::set_wal;
 
+pub(crate) use self::caretaker::Done;
 pub(super) use self::once::capture_into;
 use self::wanted::Wanted;
 use crate::args::ReplicateArgs;

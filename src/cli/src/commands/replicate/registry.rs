@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use walkeep::backends::metered::Requests;
-use walkeep_sqlite::replication::Status;
+use walkeep_sqlite::replication::{Phase, Status};
 
+use super::caretaker::{Done, Tended};
 use crate::store::Store;
 
 /// What runs. Cheap to clone; clones show the same.
@@ -18,8 +19,16 @@ pub(crate) struct Registry {
 
 #[derive(Debug, Default)]
 struct Inner {
-    replications: BTreeMap<PathBuf, watch::Receiver<Status>>,
+    replications: BTreeMap<PathBuf, Replicated>,
     stores: Vec<(String, Store)>,
+}
+
+/// A replication that runs.
+#[derive(Debug)]
+struct Replicated {
+    status: watch::Receiver<Status>,
+    tended: Tended,
+    done: Done,
 }
 
 impl Registry {
@@ -27,8 +36,32 @@ impl Registry {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, path: PathBuf, status: watch::Receiver<Status>) {
-        self.inner().replications.insert(path, status);
+    pub(super) fn add(&self, path: PathBuf, status: watch::Receiver<Status>, tended: Tended) {
+        self.inner().replications.insert(path, Replicated { status, tended, done: Done::default() });
+    }
+
+    /// The databases whose histories can be looked after now, and how many segments of each were stored since its start.
+    pub(super) fn tended(&self) -> Vec<(PathBuf, Tended, u64)> {
+        let inner = self.inner();
+        let open = inner.replications.iter().filter_map(|(path, one)| {
+            let status = one.status.borrow();
+            let is_open = matches!(status.phase, Phase::Capturing | Phase::SpoolFull);
+            is_open.then(|| (path.clone(), one.tended.clone(), status.segments_stored))
+        });
+        open.collect()
+    }
+
+    /// What was done for a history so far.
+    pub(super) fn note_done(&self, path: &Path, done: Done) {
+        if let Some(one) = self.inner().replications.get_mut(path) {
+            one.done = done;
+        }
+    }
+
+    /// What was done for each history, beside where its replication stands.
+    pub(crate) fn cares(&self) -> Vec<(Status, Done)> {
+        let inner = self.inner();
+        inner.replications.values().map(|one| (one.status.borrow().clone(), one.done.clone())).collect()
     }
 
     pub(super) fn remove(&self, path: &Path) {
@@ -41,7 +74,7 @@ impl Registry {
 
     /// Where each replication stands, in order of paths.
     pub(crate) fn statuses(&self) -> Vec<Status> {
-        self.inner().replications.values().map(|status| status.borrow().clone()).collect()
+        self.inner().replications.values().map(|one| one.status.borrow().clone()).collect()
     }
 
     /// What has gone to each store, by its name without secrets.

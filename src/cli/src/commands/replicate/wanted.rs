@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use walkeep::backends::StoreUrl;
 use walkeep::core::Namespace;
-use walkeep_sqlite::replication::ReplicationOptions;
+use walkeep_sqlite::replication::{ReplicationOptions, state_directory};
 
+use super::caretaker::Tended;
 use crate::args::{ContinuousArgs, ReplicateArgs};
-use crate::config::DatabaseEntry;
+use crate::config::{Care, DatabaseEntry};
 
 /// A database that is to be replicated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,7 @@ pub(super) struct Wanted {
     pub(super) namespace: Namespace,
     pub(super) unfenced: bool,
     pub(super) options: ReplicationOptions,
+    pub(super) care: Care,
 }
 
 impl Wanted {
@@ -48,7 +50,20 @@ impl Wanted {
             rewind: *rewind,
             ..ReplicationOptions::default()
         };
-        Self { path, store, namespace, unfenced: args.unfenced, options }
+        let care = Care { compact: !args.continuous.no_compact, ..Care::default() };
+        Self { path, store, namespace, unfenced: args.unfenced, options, care }
+    }
+
+    /// What is looked after.
+    pub(super) fn tended(&self) -> Tended {
+        // Where the replication has it: beside the file itself, not beside a symbolic link to it.
+        let path = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        Tended {
+            namespace: self.namespace.clone(),
+            store: self.store.clone(),
+            state_directory: self.options.state_directory.clone().unwrap_or_else(|| state_directory(&path)),
+            care: self.care.clone(),
+        }
     }
 }
 
@@ -56,6 +71,6 @@ impl From<DatabaseEntry> for Wanted {
     fn from(entry: DatabaseEntry) -> Self {
         let DatabaseEntry { path, store, namespace, unfenced, settings, .. } = entry;
         let options = ReplicationOptions::from(&settings);
-        Self { path, store, namespace, unfenced, options }
+        Self { path, store, namespace, unfenced, options, care: settings.care }
     }
 }
