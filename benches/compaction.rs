@@ -3,7 +3,7 @@
 //! `cargo bench -p walkeep-benches --bench compaction -- restore` times the restore of a database with a long history of
 //! small segments: as it is, after the default compaction, and from one segment. `-- throughput` compares compaction with
 //! reading and writing the same bytes. `-- memory` measures peak memory at three sizes, each step in a process of its
-//! own. A number behind it scales the database: pages of 4 KiB, by default 102,400 (400 MiB).
+//! own (with MALLOC_ARENA_MAX=1, so that what glibc keeps for itself for each thread does not count). A number behind it scales the database: pages of 4 KiB, by default 102,400 (400 MiB).
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_possible_truncation, reason = "bench code")]
 
 use std::path::Path;
@@ -13,104 +13,16 @@ use std::time::{Duration, Instant};
 use walkeep::backends::fs::{Fs, FsConfig};
 use walkeep::backends::os::OsDirectory;
 use walkeep::compact::{CompactOptions, Compactor, Identity, Outcome, Strategy, Tiered};
-use walkeep::core::segment::{Compression, SegmentHeader, SegmentWriter};
-use walkeep::core::{
-    Commit, CommitKind, PageCount, PageHashTable, PageNo, PageSize, SealedSegment, SegmentId, UnixMillis,
-};
+use walkeep::core::PageSize;
 use walkeep::restore::{FileTarget, RestoreOptions, RestorePlan};
-use walkeep::{Bucket, DATABASE_BYTES_MAX, Handles, RestorePoint, Spool, Timeline, View, Writer};
-use walkeep_benches::image;
+use walkeep::{Bucket, DATABASE_BYTES_MAX, Handles, RestorePoint, Timeline, View};
+use walkeep_benches::generator::{Generator, NAMESPACE, some_pages};
 use walkeep_tests::handles::SeededRandom;
 
-const NAMESPACE: &str = "bench";
 const SEGMENTS: u64 = 3_000;
-const PAGES_EACH: u64 = 30;
 
 fn bucket(root: &Path) -> Bucket {
     Bucket::new(Arc::new(Fs::new(FsConfig::create(root).unwrap())), None).unwrap()
-}
-
-/// Writes a database segment by segment, without holding it.
-struct Generator {
-    writer: Writer,
-    table: PageHashTable,
-    spool: Arc<OsDirectory>,
-    /// The version that each page has.
-    versions: Vec<u64>,
-}
-
-impl Generator {
-    async fn new(bucket: &Bucket, pages: u32, spool: &Path) -> Self {
-        let handles = Handles::system();
-        let namespace = NAMESPACE.parse().unwrap();
-        let writer = Writer::open(bucket, &namespace, PageSize::DEFAULT, &handles).await.unwrap();
-        let mut table = PageHashTable::new(writer.hash_seed());
-        table.resize(PageCount(pages));
-        let spool = Arc::new(OsDirectory::open(spool).unwrap());
-        Self { writer, table, spool, versions: vec![0; pages as usize] }
-    }
-
-    /// Stores one segment with one commit: these pages, in order, as they are now.
-    async fn store(&mut self, pages: &[u32], time: u64) {
-        let (handles, start) = (Handles::system(), self.writer.next_frame_no().unwrap());
-        let mut end = start;
-        for _ in 1..pages.len() {
-            end = end.next().unwrap();
-        }
-        let header = SegmentHeader {
-            page_size: PageSize::DEFAULT,
-            log_id: self.writer.log_id(),
-            segment_id: SegmentId::random(&*handles.random).unwrap(),
-            epoch: self.writer.epoch(),
-            level: 0,
-            start,
-            end,
-            frame_count: pages.len() as u32,
-        };
-        let spool = Spool::new(Arc::clone(&self.spool) as _, &*handles.random).unwrap();
-        let mut segment =
-            SegmentWriter::new(spool, header, self.table.seed(), Compression::default(), true).unwrap();
-        let mut frame = start;
-        for number in pages {
-            let page = PageNo::new(*number).unwrap();
-            let version = self.versions[page.index()];
-            let image = image(&SeededRandom::new(u64::from(*number) << 32 | version));
-            let hash = segment.push(page, frame, &image).unwrap();
-            self.table.set(page, hash);
-            frame = frame.next().unwrap();
-        }
-        let commit = Commit {
-            frame_no: end,
-            size_after: self.table.size(),
-            time: UnixMillis(time),
-            state: Some(self.table.state()),
-            kind: CommitKind::Transaction,
-        };
-        let (spool, summary) = segment.finish(&[commit], self.table.size()).unwrap();
-        let sealed = SealedSegment { summary, body: spool.into_body().unwrap() };
-        self.writer.store(&sealed).await.unwrap();
-    }
-
-    async fn store_all(&mut self, time: u64) {
-        let pages = (1..=self.table.size().get()).collect::<Vec<_>>();
-        self.store(&pages, time).await;
-    }
-
-    /// A segment of pages that lie in a few places, as those of one transaction do.
-    async fn store_some(&mut self, random: &SeededRandom, time: u64) {
-        let size = u64::from(self.table.size().get());
-        let mut pages = Vec::new();
-        while (pages.len() as u64) < PAGES_EACH {
-            let first = 1 + random.below(size - 3);
-            pages.extend((first..first + 1 + random.below(3)).map(|page| page as u32));
-        }
-        pages.sort_unstable();
-        pages.dedup();
-        for page in &pages {
-            self.versions[*page as usize - 1] += 1;
-        }
-        self.store(&pages, time).await;
-    }
 }
 
 /// A database with a long history, of which the last commit was just now.
@@ -174,7 +86,7 @@ async fn bench_restore(pages: u32) {
     let mut single = Generator::new(&one, pages, root.path()).await;
     single.versions.clone_from(&last.versions);
     single.store_all(1).await;
-    println!("{pages} pages of 4 KiB, {SEGMENTS} segments of about {PAGES_EACH} pages on top");
+    println!("{pages} pages of 4 KiB, {SEGMENTS} segments of about 30 pages on top");
     let base = best_restore(&one, root.path()).await;
     println!("from one segment:  {base:>8.0?}");
     let raw = best_restore(&long, root.path()).await;
@@ -224,13 +136,8 @@ async fn bench_throughput(pages: u32) {
         let random = SeededRandom::new(9);
         let mut raw = u64::from(pages);
         for number in 0..segments {
-            let mut some =
-                (0..pages / share).map(|_| 1 + random.below(u64::from(pages)) as u32).collect::<Vec<_>>();
-            if share == 1 {
-                some = (1..=pages).collect();
-            }
-            some.sort_unstable();
-            some.dedup();
+            let all = || (1..=pages).collect::<Vec<_>>();
+            let some = if share == 1 { all() } else { some_pages(&random, pages, pages / share) };
             raw += some.len() as u64;
             for page in &some {
                 generator.versions[*page as usize - 1] += 1;
@@ -310,10 +217,7 @@ async fn bench_memory(pages: u32) {
         let random = SeededRandom::new(9);
         let mut images = u64::from(pages);
         for number in 0..90 {
-            let mut some =
-                (0..pages / 100).map(|_| 1 + random.below(u64::from(pages)) as u32).collect::<Vec<_>>();
-            some.sort_unstable();
-            some.dedup();
+            let some = some_pages(&random, pages, pages / 100);
             images += some.len() as u64;
             generator.store(&some, 2 + number).await;
         }

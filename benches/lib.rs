@@ -6,6 +6,8 @@
     reason = "bench code"
 )]
 
+pub mod generator;
+
 use walkeep::core::segment::{Compression, SegmentHeader, SegmentSummary, SegmentWriter};
 use walkeep::core::{
     Commit, CommitKind, Epoch, FrameNo, HashSeed, LogId, PageCount, PageHashTable, PageNo, PageSize,

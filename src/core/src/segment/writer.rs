@@ -267,3 +267,82 @@ impl<W: Write> SegmentWriter<W> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CommitKind, Epoch, LogId, PageSize, SegmentId, StateChecksum, UnixMillis};
+
+    const SEED: HashSeed = HashSeed(3);
+
+    fn frame(number: u64) -> FrameNo {
+        FrameNo::new(number).unwrap()
+    }
+
+    fn row(page: u32, frame_no: u64, image: &[u8]) -> FrameRow {
+        let page = PageNo::new(page).unwrap();
+        FrameRow { page, frame: frame(frame_no), hash: SEED.page(page, image) }
+    }
+
+    fn writer() -> SegmentWriter<Vec<u8>> {
+        let header = SegmentHeader {
+            page_size: PageSize::MIN,
+            log_id: LogId(1),
+            segment_id: SegmentId(2),
+            epoch: Epoch(1),
+            level: 1,
+            start: frame(1),
+            end: frame(9),
+            frame_count: 4,
+        };
+        SegmentWriter::new(Vec::new(), header, SEED, Compression::None, true).unwrap()
+    }
+
+    fn finished(writer: SegmentWriter<Vec<u8>>) -> Vec<u8> {
+        let commit = Commit {
+            frame_no: frame(9),
+            size_after: PageCount(4),
+            time: UnixMillis(1),
+            state: Some(StateChecksum(7)),
+            kind: CommitKind::Transaction,
+        };
+        writer.finish(&[commit], PageCount(4)).unwrap().0
+    }
+
+    #[test]
+    fn blocks_that_are_encoded_already_make_the_same_segment() {
+        let images = [[1; 512], [2; 512], [3; 512], [4; 512]];
+        let mut pushed = writer();
+        for (number, image) in (1..).zip(&images) {
+            pushed.push(PageNo::new(number).unwrap(), frame(u64::from(number) + 5), image).unwrap();
+            if number == 1 || number == 3 {
+                pushed.flush_block().unwrap();
+            }
+        }
+        let mut blocks = writer();
+        let mut encoder = BlockEncoder::new(Compression::None).unwrap();
+        blocks.push(PageNo::FIRST, frame(6), &images[0]).unwrap();
+        let block = encoder.encode(&images[1..3].concat()).unwrap();
+        blocks.push_block(&[row(2, 7, &images[1]), row(3, 8, &images[2])], &block).unwrap();
+        blocks.push(PageNo::new(4).unwrap(), frame(9), &images[3]).unwrap();
+        assert!(finished(pushed) == finished(blocks));
+    }
+
+    #[test]
+    fn a_block_that_cannot_be_of_its_images_is_refused() {
+        let image = [1; 512];
+        let block = BlockEncoder::new(Compression::None).unwrap().encode(&[1; 1024]).unwrap();
+        let [first, second] = [row(2, 7, &image), row(3, 8, &image)];
+        for rows in
+            [&[][..], &[first], &[first, second, row(4, 9, &image)], &[second, first], &[first, first]]
+        {
+            assert!(writer().push_block(rows, &block).is_err(), "{rows:?}");
+        }
+        assert!(writer().push_block(&[first, row(3, 10, &image)], &block).is_err(), "not in the range");
+        let foreign = EncodedBlock { codec: Codec::LibsqlFrames, ..block.clone() };
+        assert!(writer().push_block(&[first, second], &foreign).is_err());
+        let mut after = writer();
+        after.push_block(&[first, second], &block).unwrap();
+        assert!(after.push_block(&[first, second], &block).is_err(), "out of order");
+    }
+}
