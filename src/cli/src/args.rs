@@ -6,10 +6,14 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use walkeep::backends::StoreUrl;
 use walkeep::core::libsql::Cluster;
+use walkeep::core::manifest::PinName;
 use walkeep::core::{FrameNo, Namespace};
 use walkeep_sqlite::IntegrityCheck;
 
-use crate::commands::{COMPACT_NOTES, CompactArgs, DetachArgs, ForkArgs, FreezeArgs, RmArgs};
+use crate::commands::{
+    COMPACT_NOTES, CompactArgs, DetachArgs, ForkArgs, FreezeArgs, GcArgs, PinArgs, PinsArgs, RetainArgs,
+    RmArgs, UnpinArgs,
+};
 use crate::quantity::{parse_duration, parse_size};
 use crate::reporting_args::{ReportingArgs, StatusArgs};
 use crate::store::StoreParser;
@@ -99,6 +103,21 @@ pub(crate) enum Command {
     /// Make a namespace of a restore point of another, at once and without a copy
     #[command(after_help = store_help())]
     Fork(ForkArgs),
+    /// Show which restore points are kept, or set that: every commit near, thinner far
+    #[command(after_help = store_help())]
+    Retain(RetainArgs),
+    /// Drop what retention no longer keeps, and delete what nothing needs
+    #[command(after_help = store_help())]
+    Gc(GcArgs),
+    /// Give a restore point a name, under which it is kept
+    #[command(after_help = store_help())]
+    Pin(PinArgs),
+    /// Take the name of a restore point away
+    #[command(after_help = store_help())]
+    Unpin(UnpinArgs),
+    /// List the pins of a namespace
+    #[command(after_help = store_help())]
+    Pins(PinsArgs),
     /// Give a fork a copy of what it shares, so that it stands alone
     #[command(after_help = store_help())]
     Detach(DetachArgs),
@@ -299,6 +318,9 @@ pub(crate) struct RestoreArgs {
     /// Restore the commit that ends with this frame
     #[arg(long, value_name = "N", value_parser = parse_frame)]
     pub(crate) frame: Option<FrameNo>,
+    /// Restore a pinned restore point
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["at", "frame"])]
+    pub(crate) pin: Option<PinName>,
     /// Only say what would be read and written
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -372,6 +394,9 @@ pub(crate) struct LogArgs {
     /// At most this many commits
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+    /// Say of each why it is kept: with all of its time, by retention, or by a pin
+    #[arg(long)]
+    pub(crate) points: bool,
 }
 
 #[derive(Debug, Args)]

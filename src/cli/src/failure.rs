@@ -25,6 +25,7 @@ use crate::config::{ConfigError, Problem};
 pub(crate) const USAGE: u8 = 2;
 pub(crate) const UNREACHABLE: u8 = 3;
 pub(crate) const CORRUPT: u8 = 4;
+pub(crate) const UNAVAILABLE: u8 = 6;
 pub(crate) const LAGGING: u8 = 9;
 
 /// Wrong usage that the grammar of the command line cannot tell: a name made from a file, a choice left open.
@@ -119,9 +120,11 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
         Error::Fenced { .. } => {
             ("fenced", 5, "another process writes this namespace now; stop one of the two")
         }
-        Error::Unavailable { .. } => ("unavailable", 6, "check the store's path or address, and try again"),
+        Error::Unavailable { .. } => {
+            ("unavailable", UNAVAILABLE, "check the store's path or address, and try again")
+        }
         Error::AlreadyExists { .. } => {
-            ("already_exists", 7, "--force replaces it, or choose another name with -o")
+            ("already_exists", 7, "choose another name, or --force to replace a file")
         }
         Error::Unknown { .. } => {
             ("unknown", 8, "it may or may not have happened: look with `walkeep log`, or repeat the command")

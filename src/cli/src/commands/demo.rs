@@ -156,13 +156,18 @@ impl Shop {
         if self.json {
             return Ok(());
         }
-        super::log::run(&LogArgs { from: self.from()?, since: None, until: None, limit: None }, false).await
+        super::log::run(
+            &LogArgs { from: self.from()?, since: None, until: None, limit: None, points: false },
+            false,
+        )
+        .await
     }
 
     async fn restore(&self, name: &str, frame: Option<FrameNo>) -> anyhow::Result<()> {
         let point = frame.map_or_else(String::new, |frame| format!(" --frame {frame}"));
         self.command(format!("restore ./store -n shop{point} -o {name}"));
         let args = RestoreArgs {
+            pin: None,
             from: self.from()?,
             output: None,
             at: None,

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use walkeep::core::manifest::PinName;
 use walkeep::core::{FrameNo, Namespace, UnixMillis};
-use walkeep::{Error, Handles, RestorePoint, fork, newest_manifest};
+use walkeep::{Handles, RestorePoint, find_pin, fork};
 
 use super::only_namespace;
 use crate::args::{StoreArgs, parse_frame};
@@ -29,16 +29,16 @@ pub(crate) struct ForkArgs {
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(crate) struct PointArgs {
-    /// Fork at the last commit at or before this time: RFC 3339, local time, or relative (-5m)
+    /// The last commit at or before this time: RFC 3339, local time, or relative (-5m)
     #[arg(long, value_name = "TIME", value_parser = time_arg::parse, allow_hyphen_values = true)]
     pub(crate) at: Option<TimeArg>,
-    /// Fork at the commit that ends with this frame
+    /// The commit that ends with this frame
     #[arg(long, value_name = "N", value_parser = parse_frame)]
     pub(crate) frame: Option<FrameNo>,
-    /// Fork at a pinned restore point
+    /// A pinned restore point
     #[arg(long, value_name = "NAME")]
     pub(crate) pin: Option<PinName>,
-    /// Fork at the newest commit (the default)
+    /// The newest commit (the default)
     #[arg(long)]
     pub(crate) latest: bool,
 }
@@ -72,11 +72,14 @@ pub(super) async fn run(args: &ForkArgs, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn point(store: &Store, parent: &Namespace, args: &PointArgs) -> anyhow::Result<RestorePoint> {
+/// The restore point that is meant.
+pub(super) async fn point(
+    store: &Store,
+    parent: &Namespace,
+    args: &PointArgs,
+) -> anyhow::Result<RestorePoint> {
     if let Some(name) = &args.pin {
-        let manifest = newest_manifest(&store.bucket, parent).await?;
-        let pin = manifest.as_ref().and_then(|manifest| manifest.pins().get(name));
-        let pin = pin.ok_or_else(|| Error::not_found(format!("pin {name} in namespace {parent}")))?;
+        let pin = find_pin(&store.bucket, parent, name).await?;
         return Ok(RestorePoint::Frame(pin.frame));
     }
     Ok(match (&args.at, args.frame) {

@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use serde::Serialize;
-use walkeep::core::{CommitKind, StateChecksum, UnixMillis};
+use walkeep::core::{CommitKind, FrameNo, Manifest, StateChecksum, UnixMillis};
 use walkeep::{LoggedCommit, Timeline, history};
 
 use super::{only_namespace, warn_ignored};
@@ -20,6 +20,9 @@ struct Row {
     kind: CommitKind,
     state_checksum: Option<StateChecksum>,
     segment: String,
+    /// With `--points`: why it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<String>,
 }
 
 pub(super) async fn run(args: &LogArgs, json: bool) -> anyhow::Result<()> {
@@ -45,7 +48,8 @@ pub(super) async fn run(args: &LogArgs, json: bool) -> anyhow::Result<()> {
         }
         if !behind(&logged, args.until.as_ref()) {
             let name = store.bucket.segment_name(&namespace, &logged.segment);
-            show(&logged, name, json)?;
+            let why = args.points.then(|| why_kept(timeline.manifest(), logged.commit.frame_no));
+            show(&logged, name, why, json)?;
             left -= 1;
         }
     }
@@ -60,7 +64,19 @@ fn behind(logged: &LoggedCommit, until: Option<&TimeArg>) -> bool {
     until.is_some_and(|until| logged.commit.time > until.time)
 }
 
-fn show(logged: &LoggedCommit, segment: String, json: bool) -> anyhow::Result<()> {
+/// Why a restore point is kept.
+fn why_kept(manifest: &Manifest, frame: FrameNo) -> String {
+    let pins = manifest.pins().iter().filter(|(_, pin)| pin.frame == frame);
+    let mut why = pins.map(|(name, _)| format!("pin {name}")).collect::<Vec<_>>();
+    if frame >= manifest.frontier() {
+        why.insert(0, "every commit".to_string());
+    } else if manifest.kept().iter().any(|kept| kept.frame == frame) {
+        why.insert(0, "retention".to_string());
+    }
+    why.join(", ")
+}
+
+fn show(logged: &LoggedCommit, segment: String, why: Option<String>, json: bool) -> anyhow::Result<()> {
     let LoggedCommit { commit, frames, .. } = logged;
     if json {
         return output::json(&Row {
@@ -72,6 +88,7 @@ fn show(logged: &LoggedCommit, segment: String, json: bool) -> anyhow::Result<()
             kind: commit.kind,
             state_checksum: commit.state,
             segment,
+            kept: why,
         });
     }
     let kind = match commit.kind {
@@ -80,11 +97,12 @@ fn show(logged: &LoggedCommit, segment: String, json: bool) -> anyhow::Result<()
         CommitKind::Discontinuous => "after a gap",
     };
     output::line(format!(
-        "{:>12}  {:<24} {:>10} {:>10}  {kind}",
+        "{:>12}  {:<24} {:>10} {:>10}  {kind}{}",
         commit.frame_no,
         commit.time.to_string(),
         frames,
-        commit.size_after
+        commit.size_after,
+        why.map(|why| format!(", kept: {why}")).unwrap_or_default()
     ));
     Ok(())
 }

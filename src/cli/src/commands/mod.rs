@@ -8,13 +8,16 @@ mod detach;
 mod export;
 mod fork;
 mod freeze;
+mod gc;
 mod import;
 mod inspect;
 mod log;
 mod ls;
+mod pin;
 mod replica;
 mod replicate;
 mod restore;
+mod retain;
 mod rm;
 mod segments;
 mod status;
@@ -24,7 +27,10 @@ pub(crate) use compact::{CompactArgs, NOTES as COMPACT_NOTES};
 pub(crate) use detach::DetachArgs;
 pub(crate) use fork::ForkArgs;
 pub(crate) use freeze::FreezeArgs;
+pub(crate) use gc::GcArgs;
+pub(crate) use pin::{PinArgs, PinsArgs, UnpinArgs};
 pub(crate) use replicate::Done;
+pub(crate) use retain::RetainArgs;
 pub(crate) use rm::RmArgs;
 
 use std::path::{Path, PathBuf};
@@ -57,6 +63,11 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Fork(args) => fork::run(&args, json).await?,
         Command::Detach(args) => detach::run(&args, json).await?,
         Command::Rm(args) => rm::run(&args, json).await?,
+        Command::Retain(args) => retain::run(&args, json).await?,
+        Command::Gc(args) => return gc::run(&args, json).await,
+        Command::Pin(args) => pin::run(&args, json).await?,
+        Command::Unpin(args) => pin::run_unpin(&args, json).await?,
+        Command::Pins(args) => pin::run_list(&args, json).await?,
         Command::Freeze(args) => freeze::run(&args, true, json).await?,
         Command::Thaw(args) => freeze::run(&args, false, json).await?,
         Command::Import(Import::Libsql(args)) => import::run(&args, json).await?,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use walkeep::backends::os::SystemRandom;
 use walkeep::core::{Namespace, StateChecksum, UnixMillis};
 use walkeep::restore::{FileTarget, RestoreOptions, RestorePlan, Restored};
-use walkeep::{Error, RestorePoint, View};
+use walkeep::{Error, RestorePoint, View, find_pin};
 use walkeep_sqlite::IntegrityCheck;
 
 use super::{only_namespace, open_directory_of, split_output};
@@ -100,7 +100,8 @@ async fn write_pages(view: &View, target: &mut FileTarget) -> Result<Restored, E
 async fn open(args: &RestoreArgs) -> anyhow::Result<(Store, View)> {
     let store = args.from.format.open(&args.from.store.store).await?;
     let namespace = only_namespace(&store.bucket, args.from.namespace.as_ref()).await?;
-    let opened = View::open(&store.bucket, &namespace, point(args), args.max_db_size).await;
+    let opened =
+        View::open(&store.bucket, &namespace, point(&store, &namespace, args).await?, args.max_db_size).await;
     if let (Err(_), Some(note)) = (&opened, args.at.as_ref().and_then(|at| at.note.as_ref())) {
         output::note_beside_failure(note);
     }
@@ -153,12 +154,13 @@ impl Target {
     }
 }
 
-fn point(args: &RestoreArgs) -> RestorePoint {
-    match (&args.at, args.frame) {
-        (Some(at), _) => RestorePoint::Time(at.time),
-        (None, Some(frame)) => RestorePoint::Frame(frame),
-        (None, None) => RestorePoint::Latest,
-    }
+async fn point(store: &Store, namespace: &Namespace, args: &RestoreArgs) -> Result<RestorePoint, Error> {
+    Ok(match (&args.at, args.frame, &args.pin) {
+        (_, _, Some(name)) => RestorePoint::Frame(find_pin(&store.bucket, namespace, name).await?.frame),
+        (Some(at), ..) => RestorePoint::Time(at.time),
+        (None, Some(frame), None) => RestorePoint::Frame(frame),
+        (None, None, None) => RestorePoint::Latest,
+    })
 }
 
 /// Says how a time was read, and which commit answers it.

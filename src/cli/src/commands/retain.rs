@@ -1,0 +1,96 @@
+//! `walkeep retain STORE -n NS`: which restore points are kept, shown or set.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use walkeep::core::{FrameNo, Namespace, Period, Retention, Tier};
+use walkeep::{Timeline, retain};
+
+use super::only_namespace;
+use crate::args::StoreArgs;
+use crate::failure::Usage;
+use crate::output;
+use crate::quantity::parse_span;
+use crate::store::Store;
+
+#[derive(Debug, Args)]
+pub(crate) struct RetainArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The namespace; by default the only one of the store
+    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    pub(crate) namespace: Option<Namespace>,
+    /// How long every commit stays a restore point: a number with m, h, d, w or y
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, allow_hyphen_values = true)]
+    pub(crate) keep_all: Option<Duration>,
+    /// How long the last point of each hour is kept, in UTC
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "keep_all", allow_hyphen_values = true)]
+    pub(crate) keep_hourly: Option<Duration>,
+    /// How long the last point of each day is kept
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "keep_all", allow_hyphen_values = true)]
+    pub(crate) keep_daily: Option<Duration>,
+    /// How long the last point of each month is kept
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "keep_all", allow_hyphen_values = true)]
+    pub(crate) keep_monthly: Option<Duration>,
+    /// Keep every commit from now on; what was dropped before stays so
+    #[arg(long, conflicts_with = "keep_all")]
+    pub(crate) keep_everything: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    namespace: &'a Namespace,
+    retention: Option<&'a Retention>,
+    /// From this frame on every commit is kept.
+    frontier: FrameNo,
+    /// Points before it that are kept.
+    kept: usize,
+    pins: usize,
+}
+
+pub(super) async fn run(args: &RetainArgs, json: bool) -> anyhow::Result<()> {
+    let store = Store::open(&args.store.store)?;
+    let namespace = only_namespace(&store.bucket, args.namespace.as_ref()).await?;
+    let manifest = match (wanted(args)?, args.keep_everything) {
+        (None, false) => Timeline::load(&store.bucket, &namespace).await?.manifest().clone(),
+        (wanted, _) => retain(&store.bucket, &namespace, wanted.as_ref()).await?,
+    };
+    let document = Document {
+        namespace: &namespace,
+        retention: manifest.retention(),
+        frontier: manifest.frontier(),
+        kept: manifest.kept().len(),
+        pins: manifest.pins().len(),
+    };
+    if json {
+        return output::json(&document);
+    }
+    let keeps =
+        manifest.retention().map_or_else(|| "every commit, for ever".to_string(), Retention::to_string);
+    output::line(format!("{namespace} keeps {keeps}"));
+    output::line(format!(
+        "  so far: every commit from frame {} on, {} before it, {}",
+        document.frontier,
+        output::count(document.kept as u64, "point"),
+        output::count(document.pins as u64, "pin")
+    ));
+    if manifest.retention().is_some() {
+        output::note("note: `walkeep gc` drops what is older, and frees the space");
+    }
+    Ok(())
+}
+
+fn wanted(args: &RetainArgs) -> Result<Option<Retention>, Usage> {
+    let Some(keep_all) = args.keep_all else { return Ok(None) };
+    let tiers = [
+        (Period::Hour, args.keep_hourly),
+        (Period::Day, args.keep_daily),
+        (Period::Month, args.keep_monthly),
+    ];
+    let tier = |(each, span): (Period, Option<Duration>)| {
+        Some(Tier { each, for_ms: u64::try_from(span?.as_millis()).unwrap_or(u64::MAX) })
+    };
+    let tiers = tiers.into_iter().filter_map(tier).collect();
+    Retention::new(keep_all, tiers).map(Some).map_err(|error| Usage(error.to_string()))
+}
