@@ -96,7 +96,7 @@ pub async fn collect(
                 "retention has dropped restore points"
             );
         }
-        return delete(bucket, look.plan).await;
+        return delete(bucket, namespace, look.plan).await;
     }
     let what = format!("namespace {namespace} was changed by others during {ATTEMPTS} collections");
     Err(Error::Unavailable { what, source: None })
@@ -216,27 +216,28 @@ async fn old_proofs(
 }
 
 /// Deletes what goes. What the store refuses one by one is noted, and the rest goes.
-async fn delete(bucket: &Bucket, plan: GcPlan) -> Result<Collected> {
+async fn delete(bucket: &Bucket, namespace: &Namespace, plan: GcPlan) -> Result<Collected> {
     let going = plan.going().cloned().collect::<Vec<_>>();
     let mut collected = Collected { plan, deleted: 0, bytes: 0, refused: Vec::new() };
     for batch in going.chunks(DELETE_BATCH) {
         let paths = batch.iter().map(|verdict| verdict.path.clone()).collect::<Vec<_>>();
-        match bucket.delete(&paths).await {
-            Ok(()) => {
-                collected.deleted += batch.len();
-                collected.bytes += batch.iter().map(|verdict| verdict.size).sum::<u64>();
-            }
-            Err(error @ Error::Unavailable { .. }) => return Err(error),
-            Err(_) => {
-                for verdict in batch {
-                    match bucket.delete(std::slice::from_ref(&verdict.path)).await {
-                        Ok(()) => {
-                            collected.deleted += 1;
-                            collected.bytes += verdict.size;
-                        }
-                        Err(error @ Error::Unavailable { .. }) => return Err(error),
-                        Err(error) => collected.refused.push((verdict.path.clone(), error)),
+        if bucket.delete(&paths).await.is_ok() {
+            collected.deleted += batch.len();
+            collected.bytes += batch.iter().map(|verdict| verdict.size).sum::<u64>();
+            continue;
+        }
+        for verdict in batch {
+            match bucket.delete(std::slice::from_ref(&verdict.path)).await {
+                Ok(()) => {
+                    collected.deleted += 1;
+                    collected.bytes += verdict.size;
+                }
+                Err(error) => {
+                    // Stores do not tell apart that they will not and that they cannot now: one that still answers will not.
+                    if manifests::newest_version(bucket, namespace).await.is_err() {
+                        return Err(error);
                     }
+                    collected.refused.push((verdict.path.clone(), error));
                 }
             }
         }
