@@ -21,6 +21,7 @@ pub struct Cut {
 struct State {
     calls: u64,
     cut: Option<Cut>,
+    locked: Option<ObjectPath>,
 }
 
 /// What is to become of a call.
@@ -53,8 +54,13 @@ impl<B> CutOff<B> {
     pub fn cut(&self, cut: Option<Cut>) -> u64 {
         let mut state = self.state.lock().unwrap();
         let calls = state.calls;
-        *state = State { calls: 0, cut };
+        (state.calls, state.cut) = (0, cut);
         calls
+    }
+
+    /// Keeps an object from being deleted, as a store that holds it for some time; or none.
+    pub fn lock(&self, locked: Option<ObjectPath>) {
+        self.state.lock().unwrap().locked = locked;
     }
 
     fn next(&self) -> Fate {
@@ -123,6 +129,10 @@ impl<B: Backend> Backend for CutOff<B> {
 
     /// Of several objects, the first half is deleted in a call that is cut off in the middle.
     async fn delete(&self, config: Option<&B::Config>, paths: &[ObjectPath]) -> Result<()> {
+        let locked = self.state.lock().unwrap().locked.clone();
+        if let Some(locked) = locked.filter(|locked| paths.contains(locked)) {
+            return Err(Error::Unavailable { what: format!("{locked} is locked"), source: None });
+        }
         match self.next() {
             Fate::Done => self.inner.delete(config, paths).await,
             Fate::DoneUnheard => {
