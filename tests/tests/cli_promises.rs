@@ -36,10 +36,10 @@ fn a_pin_is_a_restore_point_with_a_name() {
     let pins = walkeep.ok(&["pins", "store", "--json"]).json_lines();
     assert_eq!(pins.len(), 2);
     assert_eq!(
-        (pins[0]["name"].as_str(), pins[0]["frame"].as_u64()),
+        (pins[0]["name"].as_str(), pins[0]["frame_no"].as_u64()),
         (Some("before-release"), Some(ends[0]))
     );
-    assert!(pins[0]["expires"].is_null() && pins[1]["expires"].is_u64());
+    assert!(pins[0]["expires"].is_null() && pins[1]["expires_ms"].is_u64());
 
     walkeep.ok(&["restore", "store", "--pin", "before-release", "-o", "by-pin.db"]);
     walkeep.ok(&["restore", "store", "--frame", &first, "-o", "by-frame.db"]);

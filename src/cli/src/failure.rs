@@ -107,6 +107,9 @@ fn message(error: &anyhow::Error) -> String {
 
 fn classify(error: &Error) -> (&'static str, u8, &'static str) {
     match error {
+        Error::NotFound { what } if is_pin(what) => {
+            ("not_found", UNREACHABLE, "`walkeep pins STORE -n NS` lists the pins")
+        }
         Error::NotFound { .. } => ("not_found", UNREACHABLE, "`walkeep ls STORE` lists the namespaces"),
         Error::Unreachable(_) => {
             ("unreachable", UNREACHABLE, "`walkeep log STORE -n NS` lists the restore points")
@@ -123,6 +126,9 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
         Error::Unavailable { .. } => {
             ("unavailable", UNAVAILABLE, "check the store's path or address, and try again")
         }
+        Error::AlreadyExists { what } if is_pin(what) => {
+            ("already_exists", 7, "choose another name, or take this one away with `walkeep unpin`")
+        }
         Error::AlreadyExists { .. } => {
             ("already_exists", 7, "choose another name, or --force to replace a file")
         }
@@ -136,6 +142,11 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
         Error::Io { .. } => ("io", 1, "check that the path is right, and that you may read and write it"),
         _ => ("other", 1, USAGE_HINT),
     }
+}
+
+/// Whether an error is about a pin.
+fn is_pin(what: &str) -> bool {
+    what.starts_with("pin ")
 }
 
 #[cfg(test)]

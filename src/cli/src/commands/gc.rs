@@ -1,18 +1,23 @@
 //! `walkeep gc STORE`: drops what retention no longer keeps, and deletes what nothing needs.
+//!
+//! A namespace that fails does not keep the others from being collected; the command fails then all the same.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
-use walkeep::core::Namespace;
+use walkeep::core::manifest::{KeptPoint, PinName};
+use walkeep::core::{FrameNo, Manifest, Namespace};
 use walkeep::gc::{Collected, GcOptions, GcPlan, Verdict, collect, plan};
-use walkeep::{Error, Handles};
+use walkeep::{Bucket, Error, Handles, newest_manifest};
 
+use super::{is_gone, warn_foreign_folders};
 use crate::args::StoreArgs;
 use crate::failure::{UNAVAILABLE, UNREACHABLE};
 use crate::output;
-use crate::quantity::parse_duration;
+use crate::quantity::{parse_duration, parse_span};
 use crate::store::Store;
 
 #[derive(Debug, Args)]
@@ -26,13 +31,24 @@ pub(crate) struct GcArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// How old an object must be to go, and what stands in its place: longer than any restore takes
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_grace, allow_hyphen_values = true)]
     pub(crate) grace: Duration,
+}
+
+/// What becomes of restore points besides what the plan says.
+#[derive(Serialize)]
+struct Changes {
+    /// From this frame on every commit was kept before.
+    frontier_before: FrameNo,
+    /// The points before it that were kept, and are not any more.
+    dropped: Vec<KeptPoint>,
 }
 
 #[derive(Serialize)]
 struct Dry<'a> {
     namespace: &'a Namespace,
+    #[serde(flatten)]
+    changes: &'a Changes,
     #[serde(flatten)]
     plan: &'a GcPlan,
     bytes: u64,
@@ -41,8 +57,11 @@ struct Dry<'a> {
 #[derive(Serialize)]
 struct Done<'a> {
     namespace: &'a Namespace,
-    frontier: u64,
+    #[serde(flatten)]
+    changes: &'a Changes,
+    frontier: FrameNo,
     kept: usize,
+    expired: &'a [PinName],
     deleted: usize,
     bytes: u64,
     refused: Vec<String>,
@@ -50,32 +69,31 @@ struct Done<'a> {
 
 pub(super) async fn run(args: &GcArgs, json: bool) -> anyhow::Result<ExitCode> {
     let store = Store::open(&args.store.store)?;
-    let namespaces = match &args.namespace {
-        Some(namespace) => vec![namespace.clone()],
-        None => store.bucket.namespaces().await?.0,
+    let (namespaces, mut foreign) = match &args.namespace {
+        Some(namespace) => (vec![namespace.clone()], 0),
+        None => store.bucket.namespaces().await?,
     };
-    let (options, handles) = (GcOptions { grace: args.grace }, Handles::system());
-    let (mut found, mut refused) = (false, 0);
+    let (mut found, mut refused, mut failed) = (false, 0, Vec::new());
     for namespace in &namespaces {
-        let outcome = if args.dry_run {
-            plan(&store.bucket, namespace, &options, &handles).await.map(|plan| (plan, None))
-        } else {
-            let collected = collect(&store.bucket, namespace, &options, &handles).await;
-            collected.map(|collected| (collected.plan.clone(), Some(collected)))
-        };
-        let (plan, collected) = match outcome {
+        match one(&store.bucket, namespace, args, json).await {
             // Deleted, or somebody else's folder.
-            Err(Error::NotFound { .. }) if args.namespace.is_none() => continue,
-            outcome => outcome?,
-        };
-        found = true;
-        match &collected {
-            None => show_plan(namespace, &plan, json)?,
-            Some(collected) => {
-                refused += collected.refused.len();
-                show_done(namespace, collected, json)?;
+            Err(error) if args.namespace.is_none() && is_not_found(&error) => {
+                foreign += usize::from(!is_gone(&store.bucket, namespace).await?);
+                continue;
             }
+            Err(error) => failed.push((namespace, error)),
+            Ok(count) => refused += count,
         }
+        found = true;
+    }
+    warn_foreign_folders(foreign);
+    let mut failed = failed.into_iter();
+    let first = failed.next();
+    for (namespace, error) in failed {
+        output::note_beside_failure(format!("namespace {namespace} was not collected either: {error:#}"));
+    }
+    if let Some((namespace, error)) = first {
+        return Err(error).with_context(|| format!("collect namespace {namespace}"));
     }
     if !found {
         output::note("the store has no namespaces");
@@ -89,9 +107,51 @@ pub(super) async fn run(args: &GcArgs, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show_plan(namespace: &Namespace, plan: &GcPlan, json: bool) -> anyhow::Result<()> {
+fn is_not_found(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<Error>(), Some(Error::NotFound { .. }))
+}
+
+/// Collects one namespace, or says what that would do. Returns how many objects the store did not delete.
+async fn one(bucket: &Bucket, namespace: &Namespace, args: &GcArgs, json: bool) -> anyhow::Result<usize> {
+    let (options, handles) = (GcOptions { grace: args.grace }, Handles::system());
+    let before = newest_manifest(bucket, namespace).await?;
+    let before = before.ok_or_else(|| Error::not_found(format!("namespace {namespace}")))?;
+    if args.dry_run {
+        let plan = plan(bucket, namespace, &options, &handles).await?;
+        show_plan(namespace, &Changes::new(&before, &plan), &plan, json)?;
+        return Ok(0);
+    }
+    let collected = collect(bucket, namespace, &options, &handles).await?;
+    show_done(namespace, &Changes::new(&before, &collected.plan), &collected, json)?;
+    Ok(collected.refused.len())
+}
+
+impl Changes {
+    fn new(before: &Manifest, plan: &GcPlan) -> Self {
+        let stays = |point: &&KeptPoint| plan.kept.iter().any(|kept| kept.frame == point.frame);
+        Self {
+            frontier_before: before.frontier(),
+            dropped: before.kept().iter().filter(|point| !stays(point)).copied().collect(),
+        }
+    }
+
+    fn show(&self, plan: &GcPlan) {
+        if self.frontier_before != plan.frontier {
+            let before = self.frontier_before;
+            output::line(format!("  before, every commit from frame {before} on was kept"));
+        }
+        for point in &self.dropped {
+            output::line(format!("  no longer kept: frame {} of {}", point.frame, point.time));
+        }
+        for name in &plan.expired {
+            output::line(format!("  pin {name} has expired"));
+        }
+    }
+}
+
+fn show_plan(namespace: &Namespace, changes: &Changes, plan: &GcPlan, json: bool) -> anyhow::Result<()> {
     if json {
-        return output::json(&Dry { namespace, plan, bytes: plan.bytes() });
+        return output::json(&Dry { namespace, changes, plan, bytes: plan.bytes() });
     }
     output::line(format!(
         "{namespace}: every commit from frame {} on would be kept, and {} before it; {} of {} would go, {}",
@@ -101,22 +161,33 @@ fn show_plan(namespace: &Namespace, plan: &GcPlan, json: bool) -> anyhow::Result
         output::count(plan.verdicts.len() as u64, "object"),
         output::bytes(plan.bytes())
     ));
+    changes.show(plan);
     for Verdict { path, size, goes, why } in &plan.verdicts {
         let what = if *goes { "go  " } else { "stay" };
         output::line(format!("  {what} {:>10}  {}  {why}", output::bytes(*size), path.name()));
     }
-    for name in &plan.expired {
-        output::line(format!("  pin {name} has expired"));
-    }
     Ok(())
 }
 
-fn show_done(namespace: &Namespace, collected: &Collected, json: bool) -> anyhow::Result<()> {
+fn show_done(
+    namespace: &Namespace,
+    changes: &Changes,
+    collected: &Collected,
+    json: bool,
+) -> anyhow::Result<()> {
     let Collected { plan, deleted, bytes, refused } = collected;
     let refused = refused.iter().map(|(path, error)| format!("{path}: {error}")).collect::<Vec<_>>();
     if json {
-        let (frontier, kept) = (plan.frontier.get(), plan.kept.len());
-        return output::json(&Done { namespace, frontier, kept, deleted: *deleted, bytes: *bytes, refused });
+        return output::json(&Done {
+            namespace,
+            changes,
+            frontier: plan.frontier,
+            kept: plan.kept.len(),
+            expired: &plan.expired,
+            deleted: *deleted,
+            bytes: *bytes,
+            refused,
+        });
     }
     output::line(format!(
         "{namespace}: {} deleted, {}; every commit from frame {} on is kept, and {} before it",
@@ -125,8 +196,27 @@ fn show_done(namespace: &Namespace, collected: &Collected, json: bool) -> anyhow
         plan.frontier,
         output::count(plan.kept.len() as u64, "point")
     ));
+    changes.show(plan);
     for line in refused {
         output::line(format!("  not deleted: {line}"));
     }
     Ok(())
+}
+
+/// A span, or a shorter time; it may be nothing where nobody else uses the store.
+fn parse_grace(text: &str) -> Result<Duration, String> {
+    parse_span(text).or_else(|why| parse_duration(text).map_err(|_| why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grace_is_long_short_or_nothing() {
+        for (text, seconds) in [("2d", 172_800), ("1h", 3600), ("30s", 30), ("0s", 0), ("0", 0)] {
+            assert_eq!(parse_grace(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert!(parse_grace("-1h").unwrap_err().contains("24h"));
+    }
 }

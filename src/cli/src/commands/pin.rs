@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 use walkeep::core::manifest::{Pin, PinName};
-use walkeep::core::{Namespace, UnixMillis};
+use walkeep::core::{FrameNo, Namespace, UnixMillis};
 use walkeep::{Handles, Timeline, pin, unpin};
 
 use super::fork::{PointArgs, point};
@@ -19,7 +19,7 @@ pub(crate) struct PinArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// The pin
-    #[arg(value_name = "NEW")]
+    #[arg(value_name = "NAME")]
     pub(crate) name: PinName,
     /// The namespace; by default the only one of the store
     #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
@@ -56,9 +56,31 @@ pub(crate) struct PinsArgs {
 struct Row<'a> {
     namespace: &'a Namespace,
     name: &'a PinName,
-    #[serde(flatten)]
-    pin: Pin,
+    frame_no: FrameNo,
+    time: String,
+    time_ms: UnixMillis,
+    created: String,
+    created_ms: UnixMillis,
+    expires: Option<String>,
+    expires_ms: Option<UnixMillis>,
     expired: bool,
+}
+
+impl<'a> Row<'a> {
+    fn new(namespace: &'a Namespace, name: &'a PinName, pin: Pin) -> Self {
+        Self {
+            namespace,
+            name,
+            frame_no: pin.frame,
+            time: pin.time.to_string(),
+            time_ms: pin.time,
+            created: pin.created.to_string(),
+            created_ms: pin.created,
+            expires: pin.expires.map(|time| time.to_string()),
+            expires_ms: pin.expires,
+            expired: pin.is_expired(Handles::system().clock.now()),
+        }
+    }
 }
 
 fn parse_expiry(text: &str) -> Result<UnixMillis, String> {
@@ -84,7 +106,7 @@ pub(super) async fn run_unpin(args: &UnpinArgs, json: bool) -> anyhow::Result<()
     let namespace = only_namespace(&store.bucket, args.namespace.as_ref()).await?;
     let gone = unpin(&store.bucket, &namespace, &args.name).await?;
     if json {
-        return output::json(&Row { namespace: &namespace, name: &args.name, pin: gone, expired: false });
+        return output::json(&Row::new(&namespace, &args.name, gone));
     }
     output::line(format!("{}: frame {} is no longer pinned", args.name, gone.frame));
     Ok(())
@@ -105,13 +127,13 @@ pub(super) async fn run_list(args: &PinsArgs, json: bool) -> anyhow::Result<()> 
 }
 
 fn show(namespace: &Namespace, name: &PinName, pin: Pin, json: bool) -> anyhow::Result<()> {
-    let expired = pin.is_expired(Handles::system().clock.now());
+    let row = Row::new(namespace, name, pin);
     if json {
-        return output::json(&Row { namespace, name, pin, expired });
+        return output::json(&row);
     }
     let until = match pin.expires {
         None => "until it is unpinned".to_string(),
-        Some(expires) if expired => format!("expired at {expires}: the next `walkeep gc` drops it"),
+        Some(expires) if row.expired => format!("expired at {expires}: the next `walkeep gc` drops it"),
         Some(expires) => format!("until {expires}"),
     };
     output::line(format!("{name}: frame {} of {}, {until}", pin.frame, pin.time));

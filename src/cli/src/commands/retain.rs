@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use walkeep::core::{FrameNo, Namespace, Period, Retention, Tier};
-use walkeep::{Timeline, retain};
+use walkeep::core::{FrameNo, Namespace, Period, Retention, Tier, UnixMillis};
+use walkeep::{Bucket, Timeline, retain};
 
 use super::only_namespace;
 use crate::args::StoreArgs;
@@ -44,6 +44,9 @@ struct Document<'a> {
     retention: Option<&'a Retention>,
     /// From this frame on every commit is kept.
     frontier: FrameNo,
+    /// When the first commit from there on was made.
+    frontier_time: Option<String>,
+    frontier_time_ms: Option<UnixMillis>,
     /// Points before it that are kept.
     kept: usize,
     pins: usize,
@@ -52,14 +55,18 @@ struct Document<'a> {
 pub(super) async fn run(args: &RetainArgs, json: bool) -> anyhow::Result<()> {
     let store = Store::open(&args.store.store)?;
     let namespace = only_namespace(&store.bucket, args.namespace.as_ref()).await?;
-    let manifest = match (wanted(args)?, args.keep_everything) {
-        (None, false) => Timeline::load(&store.bucket, &namespace).await?.manifest().clone(),
-        (wanted, _) => retain(&store.bucket, &namespace, wanted.as_ref()).await?,
-    };
+    let wanted = wanted(args)?;
+    if wanted.is_some() || args.keep_everything {
+        retain(&store.bucket, &namespace, wanted.as_ref()).await?;
+    }
+    let timeline = Timeline::load(&store.bucket, &namespace).await?;
+    let (manifest, since) = (timeline.manifest(), since(&store.bucket, &timeline).await?);
     let document = Document {
         namespace: &namespace,
         retention: manifest.retention(),
         frontier: manifest.frontier(),
+        frontier_time: since.map(|time| time.to_string()),
+        frontier_time_ms: since,
         kept: manifest.kept().len(),
         pins: manifest.pins().len(),
     };
@@ -69,8 +76,9 @@ pub(super) async fn run(args: &RetainArgs, json: bool) -> anyhow::Result<()> {
     let keeps =
         manifest.retention().map_or_else(|| "every commit, for ever".to_string(), Retention::to_string);
     output::line(format!("{namespace} keeps {keeps}"));
+    let since = since.map(|time| format!(" ({time})")).unwrap_or_default();
     output::line(format!(
-        "  so far: every commit from frame {} on, {} before it, {}",
+        "  so far: every commit from frame {}{since} on, {} before it, {}",
         document.frontier,
         output::count(document.kept as u64, "point"),
         output::count(document.pins as u64, "pin")
@@ -79,6 +87,22 @@ pub(super) async fn run(args: &RetainArgs, json: bool) -> anyhow::Result<()> {
         output::note("note: `walkeep gc` drops what is older, and frees the space");
     }
     Ok(())
+}
+
+/// When the first commit was made from which on every one is kept.
+async fn since(bucket: &Bucket, timeline: &Timeline) -> anyhow::Result<Option<UnixMillis>> {
+    let frontier = timeline.manifest().frontier();
+    let ranges = timeline.restorable();
+    let Some(first) = ranges.iter().map(|range| *range.start()).find(|start| *start >= frontier) else {
+        return Ok(None);
+    };
+    let holding = timeline.segments().iter().filter(|segment| segment.key.includes(first));
+    let Some(rawest) = holding.min_by_key(|segment| (segment.key.level(), segment.key.end())) else {
+        return Ok(None);
+    };
+    let opened = timeline.open(bucket, *rawest).await?;
+    let commit = opened.commits().iter().find(|commit| commit.frame_no >= first);
+    Ok(commit.map(|commit| commit.time))
 }
 
 fn wanted(args: &RetainArgs) -> Result<Option<Retention>, Usage> {
