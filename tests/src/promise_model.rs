@@ -39,15 +39,14 @@ impl Promises {
     pub fn collected(&self, ends: &[(u64, u64)], now: u64) -> Self {
         let mut next = self.clone();
         next.pins.retain(|_, (_, expires)| expires.is_none_or(|expires| expires > now));
-        let (Some(retention), Some((newest, _))) = (&self.retention, ends.last()) else { return next };
+        let Some(retention) = &self.retention else { return next };
         for (frame, time) in ends {
             if now.saturating_sub(*time) > retention.keep_all_ms() {
-                next.frontier = next.frontier.max((frame + 1).min(*newest));
+                next.frontier = next.frontier.max(*frame);
             }
         }
         let mut candidates = self.kept.clone();
-        candidates
-            .extend(ends.iter().copied().filter(|(frame, _)| (self.frontier..next.frontier).contains(frame)));
+        candidates.extend(ends.iter().copied().filter(|(frame, _)| *frame >= self.frontier));
         let mut kept = BTreeSet::new();
         for tier in retention.tiers() {
             let span = match tier.each {
@@ -61,7 +60,7 @@ impl Promises {
             let young = last.values().filter(|(_, time)| now.saturating_sub(*time) <= tier.for_ms);
             kept.extend(young.map(|(frame, _)| *frame));
         }
-        candidates.retain(|frame, _| kept.contains(frame));
+        candidates.retain(|frame, _| kept.contains(frame) && *frame < next.frontier);
         next.kept = candidates;
         next
     }

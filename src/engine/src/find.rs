@@ -6,7 +6,8 @@ use walkeep_core::{
 };
 
 use crate::bucket::Bucket;
-use crate::locate::{Located, Search, explain, locate, unreachable};
+use crate::explain::{explain, unreachable};
+use crate::locate::{Located, Search, locate};
 use crate::manifests::{self, NEWEST_PAGE};
 use crate::stored_segment::{OpenSegment, StoredSegment};
 use crate::timeline::{RELIST_MAX, Timeline};

@@ -64,6 +64,7 @@
 mod bucket;
 mod claim;
 pub mod compact;
+mod explain;
 mod family;
 mod fencing;
 mod file_body;

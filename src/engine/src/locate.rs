@@ -17,6 +17,7 @@ use walkeep_core::{
 };
 
 use crate::bucket::Bucket;
+use crate::explain::{dropped, explain, neighbour, unreachable};
 use crate::libsql;
 use crate::manifests::{self, NEWEST_PAGE};
 use crate::stored_segment::{OpenSegment, StoredSegment};
@@ -51,7 +52,7 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
         let found = match point {
             RestorePoint::Latest => Found::Newest(None),
             RestorePoint::Frame(frame) if !manifest.promises(frame) => {
-                Found::No(Box::new(dropped(&manifest, point, frame)))
+                Found::No(Box::new(dropped(&manifest, point)))
             }
             RestorePoint::Frame(frame) => Found::Commit { frame, after: search.upper_bound(frame).await? },
             RestorePoint::Time(time) => match search.commit_at(time).await {
@@ -59,7 +60,7 @@ pub async fn locate(bucket: &Bucket, namespace: &Namespace, point: RestorePoint)
                 Err(Error::NotFound { .. }) if attempt < RELIST_MAX => continue,
                 found => match found? {
                     Found::Commit { frame, .. } if !manifest.promises(frame) => {
-                        Found::No(Box::new(dropped(&manifest, point, frame)))
+                        Found::No(Box::new(dropped(&manifest, point)))
                     }
                     found => found,
                 },
@@ -129,49 +130,6 @@ fn unsettled(timeline: &Timeline, point: RestorePoint) -> Option<Unreachable> {
 fn lost(point: RestorePoint, missing: RangeInclusive<FrameNo>) -> Unreachable {
     let why = "no stored segment covers some of the frames before it";
     Unreachable { missing: Some(missing), ..unreachable(point, why) }
-}
-
-pub(crate) fn unreachable(point: RestorePoint, why: &str) -> Unreachable {
-    Unreachable { wanted: point.to_string(), why: why.into(), ..Unreachable::default() }
-}
-
-/// Why a commit that was there is no restore point: with those before and behind it that are.
-fn dropped(manifest: &Manifest, point: RestorePoint, frame: FrameNo) -> Unreachable {
-    let kept = manifest.kept().iter().map(|kept| Neighbour { frame_no: kept.frame, time: kept.time });
-    let pins = manifest.pins().values().map(|pin| Neighbour { frame_no: pin.frame, time: pin.time });
-    let points = kept.chain(pins).filter(|point| point.frame_no < manifest.frontier());
-    let before = points.clone().filter(|point| point.frame_no < frame).max_by_key(|point| point.frame_no);
-    let after = points.filter(|point| point.frame_no > frame).min_by_key(|point| point.frame_no);
-    let why =
-        format!("retention no longer keeps it; every commit from frame {} on is kept", manifest.frontier());
-    Unreachable { before, after, ..unreachable(point, &why) }
-}
-
-/// Adds the restorable ranges and, for a frame, its neighbours: a complete listing, made only for an error.
-pub(crate) async fn explain(
-    bucket: &Bucket,
-    namespace: &Namespace,
-    point: RestorePoint,
-    mut unreachable: Unreachable,
-) -> Error {
-    if let Ok(timeline) = Timeline::load(bucket, namespace).await {
-        unreachable.restorable = timeline.restorable();
-        if let RestorePoint::Frame(frame) = point {
-            let can_be_restored =
-                |end: FrameNo| unreachable.restorable.iter().any(|range| range.contains(&end));
-            let keys = timeline.segments().iter().map(|segment| segment.key);
-            let mut restorable = keys.filter(|key| can_be_restored(key.end())).peekable();
-            // In order of falling ends: first those behind the frame, the nearest of them last.
-            let mut after = None;
-            while let Some(key) = restorable.next_if(|key| key.end() > frame) {
-                after = Some(key);
-            }
-            let before = restorable.find(|key| key.end() < frame);
-            unreachable.before = unreachable.before.or(before.as_ref().map(neighbour));
-            unreachable.after = unreachable.after.or(after.as_ref().map(neighbour));
-        }
-    }
-    unreachable.into()
 }
 
 /// What a search came to.
@@ -443,8 +401,4 @@ fn nearest(segments: &[StoredSegment]) -> Option<StoredSegment> {
     let smallest = segments.last()?.key.end();
     let ending = segments.iter().rev().take_while(|segment| segment.key.end() == smallest);
     ending.min_by_key(|segment| segment.key.level()).copied()
-}
-
-fn neighbour(key: &SegmentKey) -> Neighbour {
-    Neighbour { frame_no: key.end(), time: key.time() }
 }

@@ -16,7 +16,8 @@ use walkeep_core::{
 };
 
 use crate::bucket::Bucket;
-use crate::locate::{Located, explain, locate};
+use crate::explain::explain;
+use crate::locate::{Located, locate};
 use crate::merge::{Layer, merge};
 use crate::stored_segment::{OpenSegment, StoredSegment};
 use crate::timeline::{RELIST_MAX, Timeline};

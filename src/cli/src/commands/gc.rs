@@ -164,7 +164,7 @@ fn show_plan(namespace: &Namespace, changes: &Changes, plan: &GcPlan, json: bool
     changes.show(plan);
     for Verdict { path, size, goes, why } in &plan.verdicts {
         let what = if *goes { "go  " } else { "stay" };
-        output::line(format!("  {what} {:>10}  {}  {why}", output::bytes(*size), path.name()));
+        output::line(format!("  {what} {:>10}  {path}  {why}", output::bytes(*size)));
     }
     Ok(())
 }

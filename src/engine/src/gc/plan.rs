@@ -29,6 +29,16 @@ pub enum Reason {
     Young,
     /// It stays: its epoch is newer than the manifest that was read.
     UnknownEpoch,
+    /// It stays: manifests are kept for ever.
+    Manifest,
+    /// It stays: it proves what is stored.
+    Proof,
+    /// It stays for now: it tells the time of the store, and the next collection that changes anything deletes it.
+    Probe,
+    /// It stays: it was stored while this was looked at.
+    New,
+    /// It stays: Walkeep did not store it.
+    Foreign,
 }
 
 impl Reason {
@@ -50,6 +60,11 @@ impl fmt::Display for Reason {
             Self::AllKept => f.write_str("every commit of it is kept"),
             Self::Young => f.write_str("younger than the grace time, or what covers it is"),
             Self::UnknownEpoch => f.write_str("of an epoch newer than the manifest that was read"),
+            Self::Manifest => f.write_str("manifests are kept for ever"),
+            Self::Proof => f.write_str("it proves what is stored"),
+            Self::Probe => f.write_str("the next collection that changes anything deletes it"),
+            Self::New => f.write_str("it was stored just now"),
+            Self::Foreign => f.write_str("its name is none of Walkeep's"),
         }
     }
 }
@@ -87,7 +102,7 @@ pub struct GcPlan {
     pub kept: Vec<KeptPoint>,
     /// Pins that have expired.
     pub expired: Vec<PinName>,
-    /// What becomes of each object, newest first.
+    /// What becomes of each object: segments first, the newest of them first.
     pub verdicts: Vec<Verdict>,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use walkeep_core::manifest::KeptPoint;
-use walkeep_core::{CommitKind, Error, Manifest, Namespace, ObjectPath, Result, UnixMillis};
+use walkeep_core::{CommitKind, Error, Manifest, Namespace, ObjectPath, Result, SegmentKey, UnixMillis};
 
 use super::GcOptions;
 use super::clock_check::{check_created, check_listed};
@@ -42,7 +42,7 @@ struct Look {
     plan: GcPlan,
 }
 
-/// What a collection would do now. Nothing is written.
+/// What a collection would do now, with every object that stands in the folder of the namespace. Nothing is written.
 ///
 /// # Errors
 ///
@@ -54,7 +54,10 @@ pub async fn plan(
     options: &GcOptions,
     handles: &Handles,
 ) -> Result<GcPlan> {
-    look(bucket, namespace, options, handles).await.map(|look| look.plan)
+    let Look { mut plan, .. } = look(bucket, namespace, options, handles).await?;
+    let others = others(bucket, namespace, &plan).await?;
+    plan.verdicts.extend(others);
+    Ok(plan)
 }
 
 /// Drops what retention no longer keeps, and deletes what nothing needs then.
@@ -149,9 +152,15 @@ async fn look(
     Ok(Look { publish, plan })
 }
 
-/// The commits at which segments end, oldest first.
+/// The commits at which segments end, oldest first. One that cannot be restored, because what it needs is lost, is not kept
+/// in place of one that can.
 fn ends(timeline: &Timeline) -> Vec<End> {
-    let keys = timeline.segments().iter().rev().map(|segment| segment.key);
+    let restorable = timeline.restorable();
+    let can_be_restored = |key: &SegmentKey| {
+        let at = restorable.partition_point(|range| *range.end() < key.end());
+        restorable.get(at).is_some_and(|range| range.contains(&key.end()))
+    };
+    let keys = timeline.segments().iter().rev().map(|segment| segment.key).filter(can_be_restored);
     let mut ends = keys.map(|key| End { frame: key.end(), time: key.time() }).collect::<Vec<_>>();
     ends.sort_by_key(|end| end.frame);
     ends.dedup_by_key(|end| end.frame);
@@ -166,7 +175,14 @@ async fn until(bucket: &Bucket, timeline: &Timeline, point: &KeptPoint) -> Resul
     let Some(behind) = raw.filter(|segment| segment.key.includes(next)).copied().next() else {
         return Ok(point.time);
     };
-    let opened = timeline.open(bucket, behind).await?;
+    let opened = match timeline.open(bucket, behind).await {
+        // Another collection has deleted it since it was listed. What stands there now is not guessed: it would stay so.
+        Err(Error::NotFound { what }) => {
+            let what = format!("{what} was deleted meanwhile, by another collection; try again");
+            return Err(Error::Unavailable { what, source: None });
+        }
+        opened => opened?,
+    };
     let commit = opened.commits().iter().find(|commit| commit.frame_no > point.frame);
     Ok(match commit {
         // When it was made is not known: it was not there yet at the time of the one before.
@@ -197,6 +213,30 @@ fn check_left(
          deleted"
     );
     Err(Error::invalid(what, why))
+}
+
+/// The objects of a namespace that a collection does not judge: they stay.
+async fn others(bucket: &Bucket, namespace: &Namespace, plan: &GcPlan) -> Result<Vec<Verdict>> {
+    let layout = bucket.layout();
+    let folder = layout.namespaces().join(namespace)?;
+    let (proofs, probes) = (layout.proofs(namespace), layout.probes(namespace));
+    let is_in = |folder: &Option<ObjectPath>, path: &ObjectPath| {
+        folder.as_ref().is_some_and(|folder| path.below(folder).is_some())
+    };
+    let judged = plan.verdicts.iter().map(|verdict| &verdict.path).collect::<BTreeSet<_>>();
+    let listed = bucket.list(&folder, None, usize::MAX).await?.into_iter();
+    let others = listed.filter(|object| !judged.contains(&object.path)).map(|object| {
+        let path = &object.path;
+        let why = match () {
+            () if layout.parse_manifest(namespace, path).is_some() => Reason::Manifest,
+            () if layout.parse_segment(namespace, path).is_some() => Reason::New,
+            () if is_in(&proofs, path) => Reason::Proof,
+            () if is_in(&probes, path) => Reason::Probe,
+            () => Reason::Foreign,
+        };
+        Verdict::new(object.path, object.size, why)
+    });
+    Ok(others.collect())
 }
 
 /// Proofs that newer ones stand in the place of.

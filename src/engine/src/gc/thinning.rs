@@ -1,10 +1,12 @@
 //! Which restore points retention keeps: a calculation, without a store.
 //!
-//! - The *frontier* is the frame from which on every commit is kept: the one behind the newest stored end that is older
-//!   than `keep_all`, but never behind the newest commit, and never before the frontier that was published.
+//! - The *frontier* is the frame from which on every commit is kept: the newest stored end that is older than `keep_all`,
+//!   but never before the frontier that was published. That end is what the database was when the time that `keep_all` asks
+//!   for began: so every time in it is answered, however long nothing was written.
 //! - Before it, points are thinned out: of the ends of segments in each period of the calendar (UTC) the last one is kept, as
-//!   long as the tier lasts. Only ends of stored segments are considered, whose times stand in their names: a commit inside
-//!   a segment is kept as long as all are.
+//!   long as the tier lasts; of a period that reaches the frontier that is not before it. So a point that is kept stays kept
+//!   until it is too old. Only ends of stored segments are considered, whose times stand in their names: a commit inside a
+//!   segment is kept as long as all are.
 //!
 //! Invariant: what is kept was promised before: a point that was dropped does not come back.
 
@@ -30,15 +32,14 @@ pub(super) struct Thinned {
 pub(super) fn thin(manifest: &Manifest, ends: &[End], now: UnixMillis) -> Thinned {
     let before = manifest.frontier();
     let kept = manifest.kept();
-    let Some((retention, newest)) = manifest.retention().zip(ends.last()) else {
+    let Some(retention) = manifest.retention() else {
         return Thinned { frontier: before, kept: kept.to_vec() };
     };
     let cut_off = now.get().saturating_sub(retention.keep_all_ms());
     let older = ends.iter().rev().find(|end| end.time.get() < cut_off);
-    let behind = older.and_then(|end| end.frame.next());
-    let frontier = behind.unwrap_or(FrameNo::FIRST).min(newest.frame).max(before);
+    let frontier = older.map_or(before, |end| end.frame.max(before));
 
-    let new = ends.iter().filter(|end| (before..frontier).contains(&end.frame));
+    let new = ends.iter().filter(|end| end.frame >= before);
     let new = new.map(|end| KeptPoint { frame: end.frame, time: end.time, until: end.time });
     let candidates = kept.iter().copied().chain(new).collect::<Vec<_>>();
     let is_kept = |(at, point): (usize, &KeptPoint)| {
@@ -50,7 +51,8 @@ pub(super) fn thin(manifest: &Manifest, ends: &[End], now: UnixMillis) -> Thinne
             is_last && age <= tier.for_ms
         })
     };
-    let kept = candidates.iter().enumerate().filter(|(at, point)| is_kept((*at, point)));
+    let thinned = candidates.iter().enumerate().take_while(|(_, point)| point.frame < frontier);
+    let kept = thinned.filter(|(at, point)| is_kept((*at, point)));
     Thinned { frontier, kept: kept.map(|(_, point)| *point).collect() }
 }
 
@@ -112,12 +114,13 @@ mod tests {
         let ends = quarters(488);
         let now = ends.last().unwrap().time;
         let thinned = thin(&manifest, &ends, now);
-        // An end that is exactly two hours old is kept with all that follow.
-        assert_eq!(thinned.frontier, frame(480));
+        // An end that is exactly two hours old is kept with all that follow, and what the database was just before.
+        assert_eq!(thinned.frontier, frame(479));
         // Quarter 4k begins hour k: the last of hour k is 4k + 3, that of day d is 96 d + 95.
         let hourly = (0..120).map(|hour| 4 * hour + 3).filter(|n| 488 - n <= 96);
         let daily = [95, 191, 287, 383, 479].into_iter().filter(|n| 488 - n <= 3 * 96);
-        let expected = daily.chain(hourly).collect::<std::collections::BTreeSet<u64>>();
+        // That end is also the last of its hour and its day.
+        let expected = daily.chain(hourly).filter(|n| *n < 479).collect::<std::collections::BTreeSet<u64>>();
         assert_eq!(frames(&thinned), expected.into_iter().collect::<Vec<_>>());
     }
 
@@ -130,6 +133,8 @@ mod tests {
             let now = ends[until].time;
             let Thinned { frontier, kept } = thin(&stepwise, &ends[..=until], now);
             assert!(frontier >= stepwise.frontier());
+            let lost = |point: &KeptPoint| !kept.contains(point) && now.get() - point.time.get() <= DAY_MS;
+            assert!(!stepwise.kept().iter().any(lost), "a point went that is not too old");
             stepwise = stepwise.collect(frontier, kept, now).unwrap();
         }
         let now = ends.last().unwrap().time;
