@@ -162,7 +162,9 @@ mod tests {
         let now = ends.last().unwrap().time;
         let Thinned { frontier, kept } = thin(&manifest, &ends, now);
         let collected = manifest.collect(frontier, kept.clone(), now).unwrap();
-        let again = thin(&collected, &ends, UnixMillis(0));
-        assert_eq!((again.frontier, again.kept), (frontier, kept));
+        for earlier in [0, MARCH, now.get() - 10 * HOUR_MS] {
+            let again = thin(&collected, &ends, UnixMillis(earlier));
+            assert_eq!((again.frontier, &again.kept), (frontier, &kept), "{earlier}");
+        }
     }
 }
