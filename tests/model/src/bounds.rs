@@ -34,6 +34,8 @@ pub struct Bounds {
     pub thinning: bool,
     /// Runs of GC.
     pub collections: u8,
+    /// Whether GC keeps points before the frontier, any of those that are promised, and lets pins expire.
+    pub keeps: bool,
     /// Pins taken.
     pub pins: u8,
     /// Objects lost by the store itself. If not 0, only what openers do about it is judged.
@@ -57,6 +59,7 @@ impl Bounds {
             compactions: 0,
             thinning: false,
             collections: 0,
+            keeps: false,
             pins: 0,
             losses: 0,
             history: &[],

@@ -17,7 +17,7 @@ pub enum Fault {
     AcknowledgedLost,
     /// A frame that a reader confirmed is not in the history, or not with its content.
     ConfirmedLost,
-    /// A promised restore point at or after the frontier cannot be restored.
+    /// A promised restore point that retention keeps cannot be restored.
     PointLost,
     /// A pinned point cannot be restored.
     PinLost,

@@ -100,6 +100,12 @@ pub struct Guards {
     pub gc_lost_publish_starts_over: bool,
     /// The frontier never goes back. Without: it may.
     pub frontier_never_back: bool,
+    /// What was dropped does not come back. Without: any point before the frontier may be kept.
+    pub dropped_stays_dropped: bool,
+    /// GC publishes whatever it drops before it deletes. Without: only if it raises the frontier.
+    pub gc_publishes_what_it_drops: bool,
+    /// Kept points protect as others do. Without: only the frontier and pins do.
+    pub kept_points_protect: bool,
 }
 
 impl Guards {
@@ -142,6 +148,9 @@ impl Guards {
             gc_publishes_every_time: true,
             gc_lost_publish_starts_over: true,
             frontier_never_back: true,
+            dropped_stays_dropped: true,
+            gc_publishes_what_it_drops: true,
+            kept_points_protect: true,
         }
     }
 }

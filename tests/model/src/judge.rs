@@ -49,7 +49,7 @@ fn judge_points(guards: &Guards, state: &State, usable: &[Segment], faults: &mut
             }
             Reading::Empty | Reading::Unreachable => false,
         };
-        faults.note_if(promised && point >= manifest.frontier && !exact, Fault::PointLost);
+        faults.note_if(promised && manifest.is_kept(point) && !exact, Fault::PointLost);
         faults.note_if(manifest.is_pinned(point) && !exact, Fault::PinLost);
     }
 }

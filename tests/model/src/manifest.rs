@@ -1,6 +1,6 @@
 //! Manifests: the create-only log that says who owns which frames.
 //!
-//! Job: the epoch table, the frontier of retention, the pins, and the one question every actor asks: how does this
+//! Job: the epoch table, the frontier of retention, the points kept before it, the pins, and the one question every actor asks: how does this
 //! segment stand?
 //!
 //! Invariants: versions go up by one; entries are in order of epoch; at most the last entries are pending. An entry
@@ -42,6 +42,8 @@ pub struct Manifest {
     pub table: Vec<Entry>,
     /// Every commit from here on stays a restore point.
     pub frontier: Frame,
+    /// Bit n is set when frame n, before the frontier, stays one too.
+    pub kept: u8,
     /// Bit n is set when frame n is pinned.
     pub pins: u8,
 }
@@ -49,7 +51,7 @@ pub struct Manifest {
 impl Manifest {
     /// The first version, of an empty log.
     pub fn first() -> Self {
-        Self { version: 1, table: Vec::new(), frontier: 1, pins: 0 }
+        Self { version: 1, table: Vec::new(), frontier: 1, kept: 0, pins: 0 }
     }
 
     /// The successor, not yet changed.
@@ -106,6 +108,21 @@ impl Manifest {
         } else {
             Standing::Fenced
         }
+    }
+
+    /// Whether retention keeps a frame.
+    pub fn is_kept(&self, frame: Frame) -> bool {
+        frame >= self.frontier || self.kept & (1 << frame) != 0
+    }
+
+    /// Whether a frame is a restore point.
+    pub fn promises(&self, frame: Frame) -> bool {
+        self.is_kept(frame) || self.is_pinned(frame)
+    }
+
+    /// Whether two versions promise the same.
+    pub fn promises_as(&self, other: &Self) -> bool {
+        (self.frontier, self.kept, self.pins) == (other.frontier, other.kept, other.pins)
     }
 
     /// Whether a frame is pinned.

@@ -53,8 +53,7 @@ pub fn steps(guards: &Guards, state: &State, out: &mut Vec<PinnerStep>) {
             }
             let usable = chain::usable(segments, manifest, guards);
             let can_be_pinned = |point: &Frame| {
-                (*point >= manifest.frontier || manifest.is_pinned(*point))
-                    && matches!(chain::at(&usable, *point, guards), Reading::Reached(_))
+                manifest.promises(*point) && matches!(chain::at(&usable, *point, guards), Reading::Reached(_))
             };
             out.extend((1..=state.left.frames).filter(can_be_pinned).map(PinnerStep::Plan));
         }

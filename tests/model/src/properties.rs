@@ -22,8 +22,8 @@ pub const ACKNOWLEDGED_ONCE: &str = "no frame is acknowledged twice with differe
 pub const ACKNOWLEDGED_KEPT: &str = "acknowledged frames stay in the history";
 /// Confirmed frames stay in the history.
 pub const CONFIRMED_KEPT: &str = "confirmed frames stay in the history";
-/// Promised points at or after the frontier can be restored.
-pub const POINTS_KEPT: &str = "restore points from the frontier on stay exact";
+/// Promised points that retention keeps can be restored.
+pub const POINTS_KEPT: &str = "restore points from the frontier on, and those kept before it, stay exact";
 /// Pinned points can be restored.
 pub const PINS_KEPT: &str = "pinned points can be restored";
 /// Valid segments reach down to frame 1.
@@ -65,6 +65,10 @@ pub const COLLECTED: &str = "gc deletes an object";
 pub const COLLECTED_AFTER_LATE_PUT: &str = "gc deletes after a late PUT landed";
 /// The frontier has moved.
 pub const FRONTIER_RAISED: &str = "gc raises the frontier";
+/// A point before the frontier is kept, and another one is not.
+pub const THINNED: &str = "gc keeps one of two points before the frontier";
+/// A pin has expired.
+pub const EXPIRED: &str = "gc drops a pin that has expired";
 /// A pin exists.
 pub const PINNED: &str = "a pin is published";
 /// An opener has stopped at a hole.
@@ -129,6 +133,12 @@ fn paths() -> Vec<Property<Protocol>> {
             state.collector.has_deleted && state.late_put_landed
         }),
         Property::sometimes(FRONTIER_RAISED, |_, state: &State| state.store.manifest.frontier > 1),
+        Property::sometimes(THINNED, |_, state: &State| {
+            let manifest = &state.store.manifest;
+            let kept = (1..manifest.frontier).filter(|point| manifest.is_kept(*point)).count();
+            kept > 0 && kept + 1 < usize::from(manifest.frontier)
+        }),
+        Property::sometimes(EXPIRED, |_, state: &State| state.collector.has_expired),
         Property::sometimes(PINNED, |_, state: &State| state.store.manifest.pins != 0),
         Property::sometimes(STOPPED, |_, state: &State| {
             state.writers.iter().any(|writer| writer.phase == crate::writer::Phase::StoppedAtHole)

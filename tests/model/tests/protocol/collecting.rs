@@ -67,6 +67,34 @@ fn a_frontier_that_goes_back_promises_points_that_are_deleted() {
     is_needed(without, bounds, POINTS_KEPT);
 }
 
+/// Points are kept before the frontier, and pins expire.
+const KEEPING: Bounds = Bounds { keeps: true, pins: 1, collections: 2, ..COLLECTED };
+
+#[test]
+fn a_point_that_comes_back_promises_what_is_deleted() {
+    is_needed(Guards { dropped_stays_dropped: false, ..ALL }, Bounds { pins: 0, ..KEEPING }, POINTS_KEPT);
+}
+
+#[test]
+fn a_kept_point_that_does_not_protect_is_lost() {
+    is_needed(Guards { kept_points_protect: false, ..ALL }, Bounds { pins: 0, ..KEEPING }, POINTS_KEPT);
+}
+
+/// A point that was kept, or pinned, is dropped: that too must be published before anything is deleted, since it may be
+/// pinned in between.
+#[test]
+fn dropping_a_kept_point_in_silence_deletes_what_is_still_promised() {
+    let without = Guards { gc_publishes_what_it_drops: false, ..ALL };
+    is_needed(without, KEEPING, POINTS_KEPT);
+    is_needed(without, KEEPING, PINS_KEPT);
+}
+
+/// What is published is what is dropped: a run that drops nothing may delete without.
+#[test]
+fn a_run_that_drops_nothing_need_not_publish() {
+    breaks_nothing(QUIET, KEEPING);
+}
+
 const QUIET: Guards = Guards { gc_publishes_every_time: false, ..ALL };
 const UNORDERED: Guards = Guards { gc_lists_before_manifest: false, ..ALL };
 const UNKNOWN_DELETED: Guards = Guards { segments_of_unknown_epoch_kept: false, ..ALL };

@@ -55,6 +55,38 @@ fn compaction_gc_and_pins_work_on_a_log_at_rest() {
 }
 
 #[test]
+fn points_are_kept_and_pins_expire_on_a_log_at_rest() {
+    let bounds = Bounds {
+        frames: 4,
+        compactions: 2,
+        thinning: true,
+        collections: 2,
+        keeps: true,
+        pins: 1,
+        history: &[1, 1, 2],
+        ..Bounds::none()
+    };
+    holds("thinned", bounds, &[COMPACTED, COLLECTED, THINNED, PINNED, EXPIRED]);
+}
+
+#[test]
+fn points_are_kept_while_requests_land_late() {
+    let bounds = Bounds {
+        frames: 3,
+        compactions: 1,
+        collections: 2,
+        keeps: true,
+        pins: 1,
+        reads: 1,
+        time_outs: 1,
+        maintenance_times_out: true,
+        history: &[1, 1, 1],
+        ..Bounds::none()
+    };
+    holds("thinned, late", bounds, &[COLLECTED, THINNED, PINNED, EXPIRED, LATE_CREATE]);
+}
+
+#[test]
 fn maintenance_times_out_and_its_requests_land_late() {
     let bounds = Bounds {
         frames: 3,
