@@ -4,14 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use walkeep::backends::Memory;
 use walkeep::core::manifest::PinName;
 use walkeep::core::{
-    Error, ObjectPath, PageSize, Period, RestorePoint, Retention, SegmentKey, Tier, UnixMillis, Unreachable,
+    Backend, Body, ByteRange, Error, ObjectMeta, ObjectPath, PageSize, Period, RestorePoint, Retention,
+    SegmentKey, Tier, UnixMillis, Unreachable,
 };
 use walkeep::gc::{GcOptions, Reason, collect, plan};
-use walkeep::{Handles, pin, retain};
+use walkeep::{Bucket, Handles, Timeline, pin, retain};
 use walkeep_tests::handles::{TestClock, handles};
 use walkeep_tests::history::History;
 use walkeep_tests::recorded::frame_no;
@@ -242,4 +245,68 @@ async fn clocks_that_are_apart_drop_nothing_and_both_times_are_said() {
     scene.at_hour(100);
     scene.collect().await.unwrap();
     assert!(scene.log.restore_frame(2).await.is_err() && scene.log.restore_frame(3).await.is_ok());
+}
+
+/// A store in which an object is listed, and gone when it is read.
+#[derive(Debug)]
+struct Vanishing {
+    inner: Arc<Memory>,
+    gone: ObjectPath,
+}
+
+#[async_trait]
+impl Backend for Vanishing {
+    type Config = ();
+
+    fn default_config(&self) {}
+
+    async fn put_new(&self, _: Option<&()>, path: &ObjectPath, body: Body) -> Result<(), Error> {
+        self.inner.put_new(None, path, body).await
+    }
+
+    async fn get(&self, _: Option<&()>, path: &ObjectPath, range: ByteRange) -> Result<Bytes, Error> {
+        if *path == self.gone {
+            return Err(Error::not_found(path.as_str()));
+        }
+        self.inner.get(None, path, range).await
+    }
+
+    fn list<'a>(
+        &'a self,
+        _: Option<&'a ()>,
+        prefix: &'a ObjectPath,
+        after: Option<&'a ObjectPath>,
+        limit: usize,
+    ) -> BoxStream<'a, Result<ObjectMeta, Error>> {
+        self.inner.list(None, prefix, after, limit)
+    }
+
+    fn list_directories<'a>(
+        &'a self,
+        _: Option<&'a ()>,
+        prefix: &'a ObjectPath,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxStream<'a, Result<String, Error>> {
+        self.inner.list_directories(None, prefix, after, limit)
+    }
+
+    async fn delete(&self, _: Option<&()>, paths: &[ObjectPath]) -> Result<(), Error> {
+        self.inner.delete(None, paths).await
+    }
+}
+
+/// Another collection deletes the segment behind a point that is to be kept: until when the point was the newest would never
+/// be known. It is no missing namespace either, which `walkeep gc` passes over.
+#[tokio::test]
+async fn a_segment_that_another_collection_deletes_meanwhile_is_worth_another_try() {
+    let scene = Scene::with_commits(&[1, 2, 30, 60]).await;
+    scene.retain(2, &[(Period::Day, 1000)]).await;
+    let gone = scene.log.path(&scene.log.stored[2]);
+    let vanishing = Vanishing { inner: Arc::clone(&scene.log.backend), gone };
+    let bucket = Bucket::new(Arc::new(vanishing), None).unwrap();
+    let error = collect(&bucket, &scene.log.namespace, &OPTIONS, &scene.handles).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }) && error.to_string().contains("try again"), "{error}");
+    let timeline = Timeline::load(&scene.log.bucket, &scene.log.namespace).await.unwrap();
+    assert!(timeline.manifest().kept().is_empty(), "nothing was published");
 }
