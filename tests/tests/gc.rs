@@ -22,7 +22,8 @@ struct Scene {
     clock: Arc<TestClock>,
 }
 
-/// Four segments that are older than retention keeps, one image of them, and one newer segment.
+/// Five segments that are older than retention keeps, of which the last is what there was when its time began; one image of
+/// them, and one newer segment.
 async fn scene() -> Scene {
     let (handles, clock) = handles(1_772_323_200_000, 3);
     let backend = Arc::new(CutOff::new(Memory::with_clock(Arc::clone(&clock) as _)));
@@ -33,7 +34,7 @@ async fn scene() -> Scene {
         log.store().await.unwrap();
         clock.advance(1000);
     };
-    for byte in 1..=4 {
+    for byte in 1..=5 {
         write(byte).await;
     }
     clock.advance(2 * HOUR);
