@@ -1,10 +1,10 @@
 //! Creating an object as a file: written under a hidden name, synced, linked to its own name, and the directory
 //! synced.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use walkeep_core::files::{Directory, File};
 use walkeep_core::{Body, BodySource, Error, ObjectPath, Random, Result};
@@ -67,26 +67,35 @@ fn link_failed(path: &ObjectPath, error: io::Error) -> Error {
 /// its name was synced. So each is synced once by every process that relies on it.
 ///
 /// A failed sync is final: what it covered may be lost although a later one succeeds. So a directory whose sync
-/// failed is not synced again, and nothing in it is reported durable until the store is opened anew.
+/// failed is not synced again, and nothing in it is reported durable until the store is opened anew. Of two syncs of a
+/// directory at once one may fail and the other succeed, so that they take turns: the second knows of the first.
 #[derive(Debug, Default)]
 pub(super) struct DurableDirectories {
     synced: Mutex<BTreeSet<PathBuf>>,
-    failed: Mutex<BTreeSet<PathBuf>>,
+    turns: Mutex<BTreeMap<PathBuf, Arc<Mutex<Turn>>>>,
 }
 
-fn lock(set: &Mutex<BTreeSet<PathBuf>>) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-    set.lock().unwrap_or_else(PoisonError::into_inner)
+/// What became of the syncs of a directory so far.
+#[derive(Debug, Default)]
+struct Turn {
+    failed: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl DurableDirectories {
     /// Makes the names in a directory durable.
     pub(super) fn sync(&self, directory: &dyn Directory, path: &Path) -> io::Result<()> {
-        if lock(&self.failed).contains(path) {
+        let turn = Arc::clone(lock(&self.turns).entry(path.to_path_buf()).or_default());
+        let mut turn = lock(&turn);
+        if turn.failed {
             return Err(io::Error::other("an earlier sync failed; open the store anew"));
         }
-        directory.sync_directory(path).inspect_err(|_| {
-            lock(&self.failed).insert(path.to_path_buf());
-        })
+        let synced = directory.sync_directory(path);
+        turn.failed = synced.is_err();
+        synced
     }
 
     /// Creates the missing directories above an object, each made durable in the one above it.
@@ -123,4 +132,79 @@ fn copy(source: &dyn BodySource, file: &dyn File) -> io::Result<()> {
         offset += len as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use walkeep_core::files::{Entry, Metadata};
+
+    use super::*;
+
+    /// A directory of which the first sync takes its time and fails; the others succeed.
+    #[derive(Debug, Default)]
+    struct FailsOnce {
+        begun: AtomicUsize,
+    }
+
+    fn not_here<T>() -> io::Result<T> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    impl Directory for FailsOnce {
+        fn open(&self, _: &Path) -> io::Result<Box<dyn File>> {
+            not_here()
+        }
+        fn create_new(&self, _: &Path) -> io::Result<Box<dyn File>> {
+            not_here()
+        }
+        fn copy_new(&self, _: &Path, _: &Path) -> io::Result<Box<dyn File>> {
+            not_here()
+        }
+        fn hard_link(&self, _: &Path, _: &Path) -> io::Result<()> {
+            not_here()
+        }
+        fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+            not_here()
+        }
+        fn remove_file(&self, _: &Path) -> io::Result<()> {
+            not_here()
+        }
+        fn create_directories(&self, _: &Path) -> io::Result<()> {
+            not_here()
+        }
+        fn entries(&self, _: &Path) -> io::Result<Vec<Entry>> {
+            not_here()
+        }
+        fn metadata(&self, _: &Path) -> io::Result<Option<Metadata>> {
+            not_here()
+        }
+        fn sync_directory(&self, _: &Path) -> io::Result<()> {
+            if self.begun.fetch_add(1, Ordering::SeqCst) > 0 {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+            Err(io::Error::other("the disk is broken"))
+        }
+        fn free_bytes(&self) -> io::Result<Option<u64>> {
+            not_here()
+        }
+    }
+
+    #[test]
+    fn a_sync_beside_one_that_fails_is_not_taken_for_a_success() {
+        let (durable, directory) = (DurableDirectories::default(), FailsOnce::default());
+        let sync = || durable.sync(&directory, Path::new("d"));
+        std::thread::scope(|scope| {
+            let first = scope.spawn(sync);
+            while directory.begun.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            assert!(sync().is_err(), "what the first one should have made durable may be lost");
+            assert!(first.join().unwrap().is_err());
+        });
+        assert!(durable.sync(&directory, Path::new("e")).is_ok(), "other directories are not concerned");
+    }
 }
