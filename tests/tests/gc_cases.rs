@@ -8,10 +8,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use walkeep::backends::Memory;
-use walkeep::core::manifest::PinName;
 use walkeep::core::{
-    Backend, Body, ByteRange, Error, ObjectMeta, ObjectPath, PageSize, Period, RestorePoint, Retention,
-    SegmentKey, Tier, UnixMillis, Unreachable,
+    Backend, Body, ByteRange, Error, ObjectMeta, ObjectPath, PageSize, Period, PinName, RestorePoint,
+    Retention, SegmentKey, Tier, UnixMillis, Unreachable,
 };
 use walkeep::gc::{GcOptions, Reason, collect, plan};
 use walkeep::{Bucket, Handles, Timeline, pin, retain};

@@ -15,8 +15,7 @@ use walkeep::backends::Memory;
 use walkeep::compact::{
     CompactOptions, CompactionPlan, Compactor, Identity, LogReduction, Reason, Strategy, Tiered,
 };
-use walkeep::core::manifest::PinName;
-use walkeep::core::{Error, FrameNo, Namespace, PageSize, RestorePoint, UnixMillis};
+use walkeep::core::{Error, FrameNo, Namespace, PageSize, PinName, RestorePoint, UnixMillis};
 use walkeep::gc::{self, GcOptions};
 use walkeep::verify::verify;
 use walkeep::{Bucket, Handles, Timeline, detach, fork, pin, remove, retain, unpin};

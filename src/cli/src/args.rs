@@ -6,8 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use walkeep::backends::StoreUrl;
 use walkeep::core::libsql::Cluster;
-use walkeep::core::manifest::PinName;
-use walkeep::core::{FrameNo, Namespace};
+use walkeep::core::{FrameNo, Namespace, PinName};
 use walkeep_sqlite::IntegrityCheck;
 
 use crate::commands::{

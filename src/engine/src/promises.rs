@@ -4,8 +4,8 @@
 //! is promised can be pinned, and it is judged by the very manifest that the pin is added to: so nothing that a collection
 //! has dropped is promised again.
 
-use walkeep_core::manifest::{Pin, PinName};
-use walkeep_core::{Error, Manifest, Namespace, RestorePoint, Result, Retention, UnixMillis};
+use walkeep_core::manifest::Pin;
+use walkeep_core::{Error, Manifest, Namespace, PinName, RestorePoint, Result, Retention, UnixMillis};
 
 use crate::bucket::Bucket;
 use crate::family::publish;

@@ -2,8 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use walkeep::core::manifest::PinName;
-use walkeep::core::{FrameNo, Namespace, UnixMillis};
+use walkeep::core::{FrameNo, Namespace, PinName, UnixMillis};
 use walkeep::{Handles, RestorePoint, find_pin, fork};
 
 use super::only_namespace;

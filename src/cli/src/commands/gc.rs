@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
-use walkeep::core::manifest::{KeptPoint, PinName};
-use walkeep::core::{FrameNo, Manifest, Namespace};
+use walkeep::core::manifest::KeptPoint;
+use walkeep::core::{FrameNo, Manifest, Namespace, PinName};
 use walkeep::gc::{Collected, GcOptions, GcPlan, Verdict, collect, plan};
 use walkeep::{Bucket, Error, Handles, newest_manifest};
 

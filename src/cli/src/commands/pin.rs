@@ -2,8 +2,8 @@
 
 use clap::Args;
 use serde::Serialize;
-use walkeep::core::manifest::{Pin, PinName};
-use walkeep::core::{FrameNo, Namespace, UnixMillis};
+use walkeep::core::manifest::Pin;
+use walkeep::core::{FrameNo, Namespace, PinName, UnixMillis};
 use walkeep::{Handles, Timeline, pin, unpin};
 
 use super::fork::{PointArgs, point};

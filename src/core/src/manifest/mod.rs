@@ -24,13 +24,14 @@ use serde::{Deserialize, Serialize};
 pub use epoch_entry::{EpochEntry, Validity};
 pub use family::{Child, Parent};
 pub use life::Life;
-pub use promises::{KeptPoint, Pin, PinName};
+pub use promises::{KeptPoint, Pin};
 pub use version::ManifestVersion;
 
 use crate::epoch::Epoch;
 use crate::error::{Error, Result};
 use crate::frame_no::FrameNo;
 use crate::ids::{LogId, Nonce};
+use crate::name::PinName;
 use crate::page::PageSize;
 use crate::page_hash::HashSeed;
 use crate::retention::Retention;

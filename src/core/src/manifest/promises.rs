@@ -3,71 +3,14 @@
 //!
 //! Invariants: kept points lie before the frontier, in order; the frontier never goes back.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use super::Manifest;
 use crate::error::{Error, Result};
 use crate::frame_no::FrameNo;
-use crate::namespace::Namespace;
+use crate::name::PinName;
 use crate::retention::Retention;
 use crate::unix_millis::UnixMillis;
-
-/// The name of a pin: the same rule as for namespaces.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PinName(String);
-
-impl PinName {
-    /// A name, checked.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` with [`Namespace::RULE`].
-    pub fn new(name: impl Into<String>) -> Result<Self> {
-        let name = name.into();
-        match Namespace::new(name.as_str()) {
-            Ok(_) => Ok(Self(name)),
-            Err(_) => Err(Error::invalid(format!("pin {name:?}"), Namespace::RULE)),
-        }
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for PinName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl FromStr for PinName {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::new(name)
-    }
-}
-
-impl TryFrom<String> for PinName {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Self> {
-        Self::new(name)
-    }
-}
-
-impl From<PinName> for String {
-    fn from(name: PinName) -> Self {
-        name.0
-    }
-}
 
 /// A restore point with a name, kept until it is unpinned or expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use walkeep_core::manifest::{KeptPoint, PinName, Validity};
-use walkeep_core::{FrameNo, Manifest, ObjectPath, SegmentKey, UnixMillis};
+use walkeep_core::manifest::{KeptPoint, Validity};
+use walkeep_core::{FrameNo, Manifest, ObjectPath, PinName, SegmentKey, UnixMillis};
 
 use crate::stored_segment::StoredSegment;
 
