@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use walkeep::backends::Memory;
 use walkeep::backends::faulty::{Faults, Faulty};
-use walkeep::core::{CommitKind, DynBackend, Erased};
+use walkeep::core::{Clock as _, CommitKind, DynBackend, Erased};
+use walkeep::storage::StorageOptions;
 use walkeep_sqlite::replication::{Phase, Way};
 use walkeep_tests::app::App;
+use walkeep_tests::handles::handles;
 use walkeep_tests::replication_scene::{ReplicationScene, rows};
 
 const AWAY: Faults = Faults {
@@ -112,6 +114,45 @@ async fn a_start_while_the_store_is_away_loses_nothing() {
     scene.is_exact(&running).await;
     assert_eq!(running.status().fall_back, None);
     assert_eq!(scene.is_continuous().await, 22);
+    running.stop().await;
+}
+
+/// An hour by the clocks of the replication and of its timers, which stand still while anything works. What is written and
+/// checkpointed is real.
+#[tokio::test(start_paused = true)]
+async fn an_hour_without_a_store() {
+    const STEPS: u32 = 360;
+    let (mut scene, backend) = scene();
+    let (handles, clock) = handles(1_700_000_000_000, 7);
+    scene.handles = handles;
+    scene.options.sync_interval = Duration::from_secs(1);
+    scene.storage = StorageOptions::default();
+    let running = scene.start().await;
+    let mut app = scene.app();
+    backend.set_faults(AWAY).unwrap();
+    let begun = tokio::time::Instant::now();
+    let mut longest = 0;
+    for _ in 0..STEPS {
+        app.run(&rows(40));
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            clock.advance(1000);
+        }
+        longest = longest.max(std::fs::metadata(scene.wal()).unwrap().len());
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(3600), "{:?}", begun.elapsed());
+    let status = running.status();
+    assert!(status.lag_ms(clock.now()) >= 3_580_000, "how long it has waited: {status:#?}");
+    assert!(status.spool_bytes <= scene.options.spool_bytes_max, "{status:#?}");
+    assert!(longest < 3 * (128 << 10) + 512 * 1024, "the log grew to {longest}");
+    backend.set_faults(Faults::default()).unwrap();
+    scene.is_exact(&running).await;
+    assert_eq!(running.status().fall_back, None);
+    assert_eq!(
+        scene.is_continuous().await,
+        STEPS as usize,
+        "every transaction is a commit of its own, in order"
+    );
     running.stop().await;
 }
 
