@@ -21,6 +21,8 @@ pub mod metered;
 pub mod object;
 #[cfg(feature = "os")]
 pub mod os;
+#[cfg(feature = "redb")]
+pub mod redb;
 #[cfg(feature = "fs")]
 mod store_url;
 
