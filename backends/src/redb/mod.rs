@@ -11,19 +11,25 @@
 //! - which shard a name is in, how many there are and what they hold stands in `layout.json`, is checked at every opening
 //!   and never guessed.
 //!
-//! Calls of [`Shards`] block; in async code make them where blocking is allowed.
+//! [`Redb`] is a store on them: one sync for everything that waits. Calls of [`Shards`] block; in async code make them where blocking is allowed.
 
 pub mod checked;
+mod committer;
 mod failure;
 mod identity;
 mod layout_file;
+mod listing;
 mod misplaced;
+mod objects;
 mod opening;
 mod options;
 mod set_lock;
 mod shard;
 mod shard_file;
 mod shards;
+mod store;
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod tests;
 
@@ -32,3 +38,4 @@ pub use misplaced::{Found, Misplaced};
 pub use options::ShardsOptions;
 pub use shard::Shard;
 pub use shards::Shards;
+pub use store::{Redb, RedbConfig};

@@ -183,7 +183,8 @@ impl Shards {
                     if self.home_of(name) == shard.no() {
                         return;
                     }
-                    if let Some(first) = found.insert(name.to_string(), shard.no()) {
+                    let first = found.insert(name.to_string(), shard.no());
+                    if let Some(first) = first.filter(|first| *first != shard.no()) {
                         twice = twice.take().or_else(|| Some((name.to_string(), first, shard.no())));
                     }
                 })
