@@ -1,4 +1,4 @@
-//! Random identities: of a log, of a segment, of one opening of a log for writing, and of a set of shards.
+//! Random identities: of a log, of a segment, and of one opening of a log for writing.
 //!
 //! All are 128 bits, written as 32 lower-case hexadecimal digits, and made from a [`Random`] handle.
 
@@ -81,8 +81,8 @@ random_id!(
     Nonce, "nonce"
 );
 random_id!(
-    /// One set of shards, so that files of another set are not taken for its own.
-    ShardSetId, "shard set id"
+    /// One catalog. A catalog that was restored from its copies has the id of the one that was copied.
+    CatalogId, "catalog id"
 );
 
 /// Reads exactly 32 lower-case hexadecimal digits: one value has one spelling.

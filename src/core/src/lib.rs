@@ -7,9 +7,9 @@
 //!   ([`current_segment`]), all specified in `docs/format.md`,
 //!   and those of libsql-wal ([`libsql`]), so that its buckets can be restored;
 //! - the traits that everything else is written against: [`Backend`] (bytes), [`Layout`] (which object is what),
-//!   [`Storage`] (what a database server holds), and the handles through which all time, randomness and file I/O go: [`Clock`], [`Random`], [`Directory`];
+//!   [`Storage`] (what a database server holds), [`Catalog`] (what a server of many databases knows of them), and the handles through which all time, randomness and file I/O go: [`Clock`], [`Random`], [`Directory`];
 //! - the errors, sorted by what the caller can do;
-//! - with the feature `conformance`, the suite that every backend must pass.
+//! - with the feature `conformance`, the suites that every backend and every catalog must pass.
 //!
 //! A backend of your own needs this crate alone. To read and write logs, use the crate `walkeep`.
 //!
@@ -27,6 +27,7 @@
 
 mod backend;
 mod body;
+pub mod catalog;
 mod checked_json;
 mod clock;
 mod commit;
@@ -58,15 +59,16 @@ mod replica_state;
 mod restore_point;
 mod restore_target;
 mod retention;
+mod seal_policy;
 mod sealed_segment;
 pub mod segment;
 mod segment_key;
-pub mod shards;
 pub mod storage;
 mod unix_millis;
 
 pub use backend::{Backend, ByteRange, ObjectMeta};
 pub use body::{Body, BodySource};
+pub use catalog::Catalog;
 pub use clock::Clock;
 pub use commit::{Commit, CommitKind};
 pub use either::Either;
@@ -76,7 +78,7 @@ pub use error::{Corruption, Error, Neighbour, Result, Unreachable};
 pub use file_writer::FileWriter;
 pub use files::{Directory, File};
 pub use frame_no::FrameNo;
-pub use ids::{LogId, Nonce, SegmentId, ShardSetId};
+pub use ids::{LogId, Nonce, SegmentId};
 pub use layout::{Layout, NativeLayout};
 pub use log_head::LogHead;
 pub use manifest::Manifest;
@@ -92,6 +94,7 @@ pub use replica_state::{REPLICA_STATE_LEN, ReplicaState, ReplicaVersion};
 pub use restore_point::RestorePoint;
 pub use restore_target::{DatabaseShape, NullTarget, PageSink, RestoreTarget, Restored};
 pub use retention::{Period, Retention, Tier};
+pub use seal_policy::{SealPolicy, Unsealed};
 pub use sealed_segment::SealedSegment;
 pub use segment_key::SegmentKey;
 pub use storage::Storage;

@@ -1,9 +1,12 @@
-//! What every [`Backend`] must do, as plain async functions that panic where one does not.
+//! What every [`Backend`] must do, as plain async functions that panic where one does not; and in [`catalog`] what every
+//! [`Catalog`](crate::Catalog) must do.
 //!
 //! Run [`everything`] in a test of your backend, over an empty store. Each function uses names of its own, so that
 //! they can also be run one by one.
 //!
 //! Not here: durability, which only a crash can show.
+
+pub mod catalog;
 
 use std::sync::Arc;
 

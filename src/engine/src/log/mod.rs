@@ -70,7 +70,6 @@ mod opened;
 mod options;
 mod recovery;
 mod seal;
-mod seal_policy;
 mod sealed_file;
 mod sealing;
 mod start;
@@ -95,11 +94,11 @@ use self::file_name::FileName;
 use self::image_reader::ImageReader;
 pub use self::opened::{Opened, Recovered, Stale};
 pub use self::options::{LogOptions, SyncPolicy};
-pub use self::seal_policy::{SealPolicy, Unsealed};
 use self::sealed_file::SealedFile;
 pub use self::transaction::{Savepoint, Transaction};
 use crate::Handles;
 use crate::view::check_size;
+pub use walkeep_core::{SealPolicy, Unsealed};
 
 /// The log of one database on local disk.
 #[derive(Debug)]

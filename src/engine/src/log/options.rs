@@ -1,10 +1,9 @@
 //! What a user may choose about a log.
 
 use serde::{Deserialize, Serialize};
-use walkeep_core::Result;
 use walkeep_core::segment::Compression;
+use walkeep_core::{Result, SealPolicy};
 
-use super::seal_policy::SealPolicy;
 use crate::view::DATABASE_BYTES_MAX;
 
 /// When a commit is made durable on the local disk, and so what a power loss costs. The end of the process alone

@@ -1,7 +1,8 @@
 //! When a current segment is sealed.
 
+use crate::error::{Error, Result};
+use crate::unix_millis::UnixMillis;
 use serde::{Deserialize, Serialize};
-use walkeep_core::{Error, Result, UnixMillis};
 
 /// What a current segment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub struct Unsealed {
 /// When a current segment is due to be sealed. One without a commit never is.
 ///
 /// What is not sealed cannot be stored: it is lost with the disk. So the age is the longest time that a transaction
-/// may be exposed before its storing begins, provided that a timer calls [`Log::seal_if_due`](super::Log::seal_if_due)
-/// at [`Log::seal_due_at`](super::Log::seal_due_at), also while nothing is written.
+/// may be exposed before its storing begins, provided that a timer calls the log's `seal_if_due` at its
+/// `seal_due_at`, also while nothing is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SealPolicy {
@@ -59,7 +60,11 @@ impl SealPolicy {
     }
 
     /// Refuses combinations of nothing, which would mean "never" or "always" by accident.
-    pub(super) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for one.
+    pub fn check(&self) -> Result<()> {
         match self {
             Self::Frames(_) | Self::Bytes(_) | Self::AgeMs(_) => Ok(()),
             Self::Any(policies) | Self::All(policies) if policies.is_empty() => {
