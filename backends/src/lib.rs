@@ -4,6 +4,7 @@
 //! - [`memory`]: a map, for tests and caches;
 //! - [`faulty`] (feature `faulty`): fails and lies on purpose over any other, for tests;
 //! - [`object`] (feature `object`): S3 and compatibles, Google Cloud Storage, Azure Blob Storage;
+//! - [`redb`] (feature `redb`): many small databases in a few files, one sync for all that wait;
 //! - [`metered`]: counts the requests and bytes of any other.
 //!
 //! [`StoreUrl`] (feature `fs`) is where one is, as users write it: a path, or an address like `s3://bucket/prefix`.
@@ -21,6 +22,8 @@ pub mod metered;
 pub mod object;
 #[cfg(feature = "os")]
 pub mod os;
+#[cfg(feature = "redb")]
+pub mod redb;
 #[cfg(feature = "fs")]
 mod store_url;
 
@@ -32,5 +35,7 @@ pub use memory::Memory;
 pub use metered::Metered;
 #[cfg(feature = "object")]
 pub use object::Object;
+#[cfg(feature = "redb")]
+pub use redb::Redb;
 #[cfg(feature = "fs")]
 pub use store_url::StoreUrl;

@@ -92,6 +92,14 @@ impl File for FullFile {
         self.inner.sync()
     }
 
+    fn try_lock(&self) -> io::Result<bool> {
+        self.inner.try_lock()
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.inner.unlock()
+    }
+
     fn set_read_only(&self) -> io::Result<()> {
         self.inner.set_read_only()
     }
@@ -100,6 +108,11 @@ impl File for FullFile {
 impl Directory for FullDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
         self.inner.open(path)
+    }
+
+    fn open_writable(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let inner = self.inner.open_writable(path)?;
+        Ok(Box::new(FullFile { inner, full: self.full, written: AtomicU64::new(0) }))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {

@@ -23,6 +23,8 @@ struct Content {
     lost: bool,
     /// How often it was written to.
     writes: u64,
+    /// Which open file has it locked.
+    locked_by: Option<u64>,
 }
 
 /// What has the names: files by inode; a directory is a name without one.
@@ -35,6 +37,7 @@ struct State {
     durable: Names,
     lost: BTreeSet<PathBuf>,
     next_inode: Inode,
+    handles: u64,
     operations: u64,
     crash_at: Option<u64>,
     fail_at: Option<(u64, ErrorKind)>,
@@ -121,7 +124,13 @@ impl SimDirectory {
         let mut state = self.0.lock().unwrap();
         let inode = state.next_inode;
         state.next_inode += 1;
-        let content = Content { live: content.to_vec(), durable: content.to_vec(), lost: false, writes: 1 };
+        let content = Content {
+            live: content.to_vec(),
+            durable: content.to_vec(),
+            lost: false,
+            writes: 1,
+            locked_by: None,
+        };
         state.files.insert(inode, content);
         state.live.insert(name.into(), Some(inode));
         state.durable.insert(name.into(), Some(inode));
@@ -129,6 +138,13 @@ impl SimDirectory {
 
     fn has_crashed(&self) -> bool {
         self.0.lock().unwrap().crashed
+    }
+
+    /// Another open file.
+    fn handle(&self, inode: Inode) -> Box<dyn File> {
+        let mut state = self.0.lock().unwrap();
+        state.handles += 1;
+        Box::new(SimFile { directory: self.clone(), inode, handle: state.handles })
     }
 
     fn operate<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
@@ -167,7 +183,7 @@ impl Content {
                 _ => self.durable.clone(),
             }
         };
-        Self { live: content.clone(), durable: content, lost: false, writes: self.writes }
+        Self { live: content.clone(), durable: content, lost: false, writes: self.writes, locked_by: None }
     }
 
     /// As long as the live content: of each sector what was written last, or what was durable (zeros behind its end).
@@ -188,6 +204,12 @@ impl State {
         self.live.get(path).copied().flatten().ok_or_else(|| ErrorKind::NotFound.into())
     }
 
+    fn unlock(&mut self, inode: Inode, handle: u64) {
+        if let Some(content) = self.files.get_mut(&inode).filter(|file| file.locked_by == Some(handle)) {
+            content.locked_by = None;
+        }
+    }
+
     fn has_directory(&self, path: &Path) -> bool {
         path.as_os_str().is_empty() || matches!(self.live.get(path), Some(None))
     }
@@ -196,7 +218,11 @@ impl State {
 impl Directory for SimDirectory {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let inode = self.operate(|state| state.inode(path))?;
-        Ok(Box::new(SimFile { directory: self.clone(), inode }))
+        Ok(self.handle(inode))
+    }
+
+    fn open_writable(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.open(path)
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
@@ -213,7 +239,7 @@ impl Directory for SimDirectory {
             state.live.insert(path.into(), Some(inode));
             Ok(inode)
         })?;
-        Ok(Box::new(SimFile { directory: self.clone(), inode }))
+        Ok(self.handle(inode))
     }
 
     fn copy_new(&self, from: &Path, to: &Path) -> io::Result<Box<dyn File>> {
@@ -315,6 +341,16 @@ impl Directory for SimDirectory {
 struct SimFile {
     directory: SimDirectory,
     inode: Inode,
+    handle: u64,
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        // A test that fails may have left it locked in the middle of an operation.
+        if let Ok(mut state) = self.directory.0.lock() {
+            state.unlock(self.inode, self.handle);
+        }
+    }
 }
 
 impl SimFile {
@@ -371,5 +407,17 @@ impl File for SimFile {
             self.directory.0.lock().unwrap().files.get_mut(&self.inode).unwrap().lost = true;
         }
         synced
+    }
+
+    // Locks are the kernel's, not the disk's: they are no operations that could fail or crash.
+    fn try_lock(&self) -> io::Result<bool> {
+        let mut state = self.directory.0.lock().unwrap();
+        let content = state.files.get_mut(&self.inode).unwrap();
+        Ok(*content.locked_by.get_or_insert(self.handle) == self.handle)
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.directory.0.lock().unwrap().unlock(self.inode, self.handle);
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: no path and no symbolic link leads out of it (`cap-std` resolves every component below the open
 //! directory).
 
+use std::fs::TryLockError;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -11,6 +12,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, FileType, MetadataExt, OpenOptions};
 use walkeep_core::UnixMillis;
 use walkeep_core::files::{Directory, Entry, EntryKind, File, FileStamp, Metadata};
+
+use super::lock_holder;
 
 /// An open directory of the operating system.
 #[derive(Debug)]
@@ -81,6 +84,11 @@ fn kind_of(file_type: FileType) -> EntryKind {
 impl Directory for OsDirectory {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
         Ok(Box::new(OsFile { file: self.dir.open(path)?.into_std() }))
+    }
+
+    fn open_writable(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let file = self.dir.open_with(path, OpenOptions::new().read(true).write(true))?;
+        Ok(Box::new(OsFile { file: file.into_std() }))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn File>> {
@@ -199,6 +207,26 @@ impl File for OsFile {
         self.file.sync_all()
     }
 
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
+
+    fn lock_holder(&self) -> Option<u32> {
+        lock_holder::of(&self.file)
+    }
+
     fn set_read_only(&self) -> io::Result<()> {
         let mut permissions = self.file.metadata()?.permissions();
         permissions.set_readonly(true);
@@ -285,6 +313,28 @@ mod tests {
         assert_eq!(mode & 0o222, 0, "{mode:o}");
         assert_ne!(mode & 0o400, 0, "{mode:o}");
         file.write_all_at(0, &[1]).unwrap();
+    }
+
+    #[test]
+    fn a_locked_file_is_locked_for_everybody_else_until_it_is_closed() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = OsDirectory::open(root.path()).unwrap();
+        let name = Path::new("file");
+        assert_eq!(dir.open_writable(name).unwrap_err().kind(), ErrorKind::NotFound);
+        let first = dir.create_new(name).unwrap();
+        assert_eq!(first.lock_holder(), None);
+        assert!(first.try_lock().unwrap());
+        let second = dir.open_writable(name).unwrap();
+        assert!(!second.try_lock().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(second.lock_holder(), Some(std::process::id()));
+        drop(first);
+        assert!(second.try_lock().unwrap());
+        second.unlock().unwrap();
+        let third = dir.open_writable(name).unwrap();
+        assert!(third.try_lock().unwrap());
+        third.write_all_at(0, &[1]).unwrap();
+        third.sync_data().unwrap();
     }
 
     #[test]

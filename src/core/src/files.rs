@@ -106,6 +106,39 @@ pub trait File: Debug + Send + Sync {
     /// Final: see the module.
     fn sync(&self) -> io::Result<()>;
 
+    /// As [`File::sync`], except that what is not needed to read the data again (such as times) may be left out.
+    ///
+    /// # Errors
+    ///
+    /// Final: see the module.
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync()
+    }
+
+    /// Tries to lock the file against everybody else who locks it, also in this process; `false` when somebody else has it
+    /// locked. The lock ends with this handle, also when the process dies. It keeps nobody from reading or writing.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where files cannot be locked, and the operating system's.
+    fn try_lock(&self) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Ends the lock that [`File::try_lock`] took.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn unlock(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The number of the process that has the file locked, for messages; `None` where that cannot be told.
+    fn lock_holder(&self) -> Option<u32> {
+        None
+    }
+
     /// Takes from everybody the right to open this file for writing. Who has it open for writing goes on; the system's
     /// administrator is not kept out.
     ///
@@ -123,6 +156,16 @@ pub trait Directory: Debug + Send + Sync {
     ///
     /// `NotFound`, and the operating system's.
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Opens a file that exists for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Unsupported` where files are written once and never again; and the operating system's.
+    fn open_writable(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Creates a file for reading and writing.
     ///

@@ -1,4 +1,4 @@
-//! Random identities: of a log, of a segment, and of one opening of a log for writing.
+//! Random identities: of a log, of a segment, of one opening of a log for writing, and of a set of shards.
 //!
 //! All are 128 bits, written as 32 lower-case hexadecimal digits, and made from a [`Random`] handle.
 
@@ -79,6 +79,10 @@ random_id!(
 random_id!(
     /// One opening of a log for writing; fresh for every opening, never for every machine.
     Nonce, "nonce"
+);
+random_id!(
+    /// One set of shards, so that files of another set are not taken for its own.
+    ShardSetId, "shard set id"
 );
 random_id!(
     /// One catalog. A catalog that was restored from its copies has the id of the one that was copied.

@@ -63,6 +63,7 @@ mod seal_policy;
 mod sealed_segment;
 pub mod segment;
 mod segment_key;
+pub mod shards;
 pub mod storage;
 mod unix_millis;
 
@@ -78,7 +79,7 @@ pub use error::{Corruption, Error, Neighbour, Result, Unreachable};
 pub use file_writer::FileWriter;
 pub use files::{Directory, File};
 pub use frame_no::FrameNo;
-pub use ids::{LogId, Nonce, SegmentId};
+pub use ids::{LogId, Nonce, SegmentId, ShardSetId};
 pub use layout::{Layout, NativeLayout};
 pub use log_head::LogHead;
 pub use manifest::Manifest;

@@ -1,0 +1,228 @@
+//! Sharded redb as a store: the objects of many small databases in a few files.
+//!
+//! Invariants:
+//!
+//! - everything of a namespace is in one shard: that of the first two components of its objects' paths;
+//! - an object is there, whole and durable, when a put returns: one sync for all that waited;
+//! - what is read was checked, chunk by chunk.
+//!
+//! A failed sync makes the outcome `Unknown`; its shard then refuses everything until the store is opened anew. See `docs/redb.md`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::try_join_all;
+use futures::stream::BoxStream;
+use walkeep_core::shards::{ShardCount, ShardNo, ShardPurpose};
+use walkeep_core::{
+    Backend, Body, ByteRange, Clock, Directory, Error, ObjectMeta, ObjectPath, Random, Result,
+};
+
+use super::committer::{Lane, Order, commit};
+use super::listing::{Directories, Objects, blocking, merged};
+use super::misplaced::Misplaced;
+use super::objects;
+use super::options::ShardsOptions;
+use super::shards::Shards;
+use crate::os::{OsDirectory, SystemClock, SystemRandom};
+
+/// A set of shards that holds objects, open. Clones share it.
+#[derive(Clone)]
+pub struct RedbConfig {
+    shards: Arc<Shards>,
+    lanes: Arc<[Arc<Lane>]>,
+    /// The groups that are in another shard than they belong to.
+    misplaced: Arc<BTreeMap<String, Misplaced>>,
+}
+
+impl fmt::Debug for RedbConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedbConfig({:?})", self.shards)
+    }
+}
+
+impl RedbConfig {
+    /// Opens a store in a directory of the machine. This blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shards::open`].
+    pub fn open(path: &Path, options: &ShardsOptions) -> Result<Self> {
+        let opened = if options.create { OsDirectory::create(path) } else { OsDirectory::open(path) };
+        let directory = match opened {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::not_found(format!("the store directory {}", path.display())));
+            }
+            Err(error) => {
+                return Err(Error::unavailable(
+                    format!("open the store directory {}", path.display()),
+                    error,
+                ));
+            }
+        };
+        Self::on(path, Arc::new(directory), Arc::new(SystemClock), &SystemRandom, options)
+    }
+
+    /// Opens a store on any [`Directory`]; `name` is for messages. This blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shards::open`].
+    pub fn on(
+        name: impl Into<PathBuf>,
+        directory: Arc<dyn Directory>,
+        clock: Arc<dyn Clock>,
+        random: &dyn Random,
+        options: &ShardsOptions,
+    ) -> Result<Self> {
+        let options = ShardsOptions { purpose: ShardPurpose::Segments, ..options.clone() };
+        Self::of(Shards::open(&directory, &name.into(), random, &options)?, &clock)
+    }
+
+    /// A store in memory, gone with the process.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when the source of randomness fails.
+    pub fn in_memory(shards: ShardCount, clock: &Arc<dyn Clock>, random: &dyn Random) -> Result<Self> {
+        Self::of(Shards::in_memory(ShardPurpose::Segments, shards, random)?, clock)
+    }
+
+    fn of(shards: Shards, clock: &Arc<dyn Clock>) -> Result<Self> {
+        let shards = Arc::new(shards);
+        let misplaced = shards.audit(objects::each_group)?;
+        let misplaced = misplaced.into_iter().map(|misplaced| (misplaced.name.clone(), misplaced)).collect();
+        let lane = |no| Arc::new(Lane::new(Arc::clone(&shards), no, Arc::clone(clock)));
+        let lanes = shards.count().all().map(lane).collect();
+        Ok(Self { shards, lanes, misplaced: Arc::new(misplaced) })
+    }
+
+    /// The set of shards.
+    #[must_use]
+    pub fn shards(&self) -> &Shards {
+        &self.shards
+    }
+
+    /// The groups (namespaces) that are in another shard than they belong to. They are used where they are.
+    pub fn misplaced(&self) -> impl Iterator<Item = &Misplaced> {
+        self.misplaced.values()
+    }
+
+    fn lane(&self, no: ShardNo) -> Result<Arc<Lane>> {
+        let lane = self.lanes.get(usize::from(no.0)).cloned();
+        lane.ok_or_else(|| Error::invalid(format!("shard {no}"), "there is no such shard"))
+    }
+
+    /// The shard of an object.
+    fn lane_of(&self, path: &ObjectPath) -> Result<Arc<Lane>> {
+        let group = objects::group_of(path.as_str());
+        let elsewhere = self.misplaced.get(group).map(|misplaced| misplaced.shard);
+        self.lane(elsewhere.unwrap_or_else(|| self.shards.home_of(group)))
+    }
+
+    /// The shards in which something may be below a prefix.
+    fn lanes_below(&self, prefix: &ObjectPath) -> Result<Vec<Arc<Lane>>> {
+        if prefix.as_str().contains('/') {
+            return Ok(vec![self.lane_of(prefix)?]);
+        }
+        Ok(self.lanes.to_vec())
+    }
+}
+
+/// Sharded redb as a [`Backend`].
+///
+/// Calls must be made in a tokio runtime: the databases are used on its blocking threads.
+#[derive(Clone, Debug)]
+pub struct Redb {
+    config: RedbConfig,
+}
+
+impl Redb {
+    /// A store in this set of shards by default.
+    #[must_use]
+    pub const fn new(config: RedbConfig) -> Self {
+        Self { config }
+    }
+
+    fn config<'a>(&'a self, config: Option<&'a RedbConfig>) -> &'a RedbConfig {
+        config.unwrap_or(&self.config)
+    }
+
+    /// Gives the space of deleted objects back to the file system, one shard after the other. Each waits for nobody, and
+    /// everybody else waits for it: minutes, where there are many gigabytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shard::compact`](super::Shard::compact).
+    pub async fn compact(&self) -> Result<()> {
+        let shards = Arc::clone(&self.config.shards);
+        blocking(move || shards.iter().try_for_each(|shard| shard.compact().map(drop))).await
+    }
+}
+
+/// What a failure of the disk is to the caller of a store: it may pass, as that of any other store.
+fn as_of_a_store(error: Error) -> Error {
+    match error {
+        Error::Io { what, source } => Error::unavailable(format!("{what}: {source}"), source),
+        error => error,
+    }
+}
+
+#[async_trait]
+impl Backend for Redb {
+    type Config = RedbConfig;
+
+    fn default_config(&self) -> RedbConfig {
+        self.config.clone()
+    }
+
+    async fn put_new(&self, config: Option<&RedbConfig>, path: &ObjectPath, body: Body) -> Result<()> {
+        let lane = self.config(config).lane_of(path)?;
+        commit(lane, Order::PutNew(path.clone(), body)).await.map_err(as_of_a_store)
+    }
+
+    async fn get(&self, config: Option<&RedbConfig>, path: &ObjectPath, range: ByteRange) -> Result<Bytes> {
+        let (lane, path) = (self.config(config).lane_of(path)?, path.clone());
+        let got =
+            blocking(move || lane.shard()?.read(|transaction| objects::get(transaction, &path, &range)));
+        got.await.map_err(as_of_a_store)
+    }
+
+    fn list<'a>(
+        &'a self,
+        config: Option<&'a RedbConfig>,
+        prefix: &'a ObjectPath,
+        after: Option<&'a ObjectPath>,
+        limit: usize,
+    ) -> BoxStream<'a, Result<ObjectMeta>> {
+        let listed = Objects { prefix: prefix.clone(), after: after.cloned() };
+        merged(listed, self.config(config).lanes_below(prefix), limit)
+    }
+
+    fn list_directories<'a>(
+        &'a self,
+        config: Option<&'a RedbConfig>,
+        prefix: &'a ObjectPath,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxStream<'a, Result<String>> {
+        let listed = Directories { prefix: prefix.clone(), after: after.map(str::to_string) };
+        merged(listed, self.config(config).lanes_below(prefix), limit)
+    }
+
+    async fn delete(&self, config: Option<&RedbConfig>, paths: &[ObjectPath]) -> Result<()> {
+        let config = self.config(config);
+        let mut orders = BTreeMap::<ShardNo, (Arc<Lane>, Vec<ObjectPath>)>::new();
+        for path in paths {
+            let lane = config.lane_of(path)?;
+            orders.entry(lane.no()).or_insert_with(|| (lane, Vec::new())).1.push(path.clone());
+        }
+        let orders = orders.into_values().map(|(lane, paths)| commit(lane, Order::Delete(paths)));
+        try_join_all(orders).await.map(drop).map_err(as_of_a_store)
+    }
+}
