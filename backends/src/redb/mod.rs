@@ -13,6 +13,7 @@
 //!
 //! [`Redb`] is a store on them: one sync for everything that waits. Calls of [`Shards`] block; in async code make them where blocking is allowed.
 
+mod catalog;
 pub mod checked;
 mod committer;
 mod failure;
@@ -33,6 +34,7 @@ mod store_tests;
 #[cfg(test)]
 mod tests;
 
+pub use catalog::RedbCatalog;
 pub use failure::{Failure, Step};
 pub use misplaced::{Found, Misplaced};
 pub use options::ShardsOptions;

@@ -1,0 +1,130 @@
+//! A catalog on shards, in memory and on disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use walkeep_core::catalog::{Catalog, CatalogIdentity, NamespaceSettings, NodeId};
+use walkeep_core::conformance::catalog as suite;
+use walkeep_core::shards::{ShardCount, ShardNo, ShardPurpose};
+use walkeep_core::{Directory, Error, Namespace};
+
+use super::RedbCatalog;
+use super::table::Numbers;
+use super::tables::{self, META, NAMESPACES};
+use crate::os::{OsDirectory, SystemClock, SystemRandom};
+use crate::redb::ShardsOptions;
+use crate::redb::shards::Shards;
+
+fn count(shards: u32) -> ShardCount {
+    ShardCount::new(shards).unwrap()
+}
+
+fn options(shards: u32) -> ShardsOptions {
+    ShardsOptions { shards_if_new: count(shards), ..ShardsOptions::new(ShardPurpose::Catalog) }
+}
+
+fn open(directory: &Path, options: &ShardsOptions) -> walkeep_core::Result<RedbCatalog> {
+    let handle: Arc<dyn Directory> = Arc::new(OsDirectory::create(directory).unwrap());
+    RedbCatalog::open(&handle, directory, Arc::new(SystemClock), &SystemRandom, options)
+}
+
+fn shards(directory: &Path) -> Shards {
+    let handle: Arc<dyn Directory> = Arc::new(OsDirectory::create(directory).unwrap());
+    Shards::open(&handle, directory, &SystemRandom, &options(4)).unwrap()
+}
+
+fn namespace(name: &str) -> Namespace {
+    Namespace::new(name).unwrap()
+}
+
+#[test]
+fn it_conforms_in_memory() {
+    for shards in [1, 4, 256] {
+        let catalog = RedbCatalog::in_memory(count(shards), Arc::new(SystemClock), &SystemRandom).unwrap();
+        suite::everything(&catalog);
+    }
+}
+
+#[test]
+fn it_conforms_on_disk_and_through_reopening() {
+    for shards in [1, 8] {
+        let directory = tempfile::tempdir().unwrap();
+        suite::everything(&open(directory.path(), &options(shards)).unwrap());
+        suite::reopening(&mut || Box::new(open(directory.path(), &options(1)).unwrap()));
+    }
+}
+
+#[test]
+fn another_number_of_shards_is_refused_and_nothing_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(directory.path(), &options(4)).unwrap();
+    catalog.create_namespace(&namespace("kept"), &NamespaceSettings::default()).unwrap();
+    drop(catalog);
+    let other = ShardsOptions { shards: Some(count(8)), ..options(4) };
+    let error = open(directory.path(), &other).unwrap_err().to_string();
+    assert!(error.contains("walkeep catalog reshard"), "{error}");
+    let catalog = open(directory.path(), &options(4)).unwrap();
+    assert!(catalog.namespace(&namespace("kept")).is_ok());
+}
+
+#[test]
+fn a_newer_format_is_refused_with_both_numbers() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path(), &options(4)).unwrap());
+    let set = shards(directory.path());
+    set.shard(ShardNo(2)).unwrap().write(|tx| META.put(tx, b"format", &Numbers([7]))).unwrap();
+    drop(set);
+    let error = open(directory.path(), &options(4)).unwrap_err();
+    assert!(matches!(error, Error::Invalid { .. }), "{error}");
+    assert!(error.to_string().contains("format 7") && error.to_string().contains("format 1"), "{error}");
+}
+
+/// A name that somebody put into another shard is used there, and said; one in two shards is an error.
+#[test]
+fn a_misplaced_name_is_used_and_reported_and_one_in_two_shards_is_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = open(directory.path(), &options(4)).unwrap();
+    let name = namespace("wanderer");
+    let record = catalog.create_namespace(&name, &NamespaceSettings::default()).unwrap();
+    assert!(catalog.misplaced().is_empty());
+    drop(catalog);
+
+    let set = shards(directory.path());
+    let home = set.home_of("wanderer");
+    let other = ShardNo((home.0 + 1) % 4);
+    set.shard(home).unwrap().write(|tx| NAMESPACES.remove(tx, b"wanderer")).unwrap();
+    set.shard(other).unwrap().write(|tx| NAMESPACES.put(tx, b"wanderer", &record)).unwrap();
+    drop(set);
+    let catalog = open(directory.path(), &options(4)).unwrap();
+    let [misplaced] = catalog.misplaced() else { panic!("{:?}", catalog.misplaced()) };
+    assert_eq!((misplaced.name.as_str(), misplaced.home, misplaced.shard), ("wanderer", home, other));
+    assert_eq!(catalog.namespace(&name).unwrap(), record);
+    let again = catalog.create_namespace(&name, &NamespaceSettings::default());
+    assert!(matches!(again, Err(Error::AlreadyExists { .. })), "it is not created a second time");
+    let node = NodeId::new("n").unwrap();
+    catalog.register_node(&node, "n:1", &Default::default()).unwrap();
+    catalog.assign(&name, &node, None).unwrap();
+    assert_eq!(catalog.assignments_of(&node, None, 9).unwrap().len(), 1);
+    drop(catalog);
+
+    let set = shards(directory.path());
+    set.shard(home).unwrap().write(|tx| NAMESPACES.put(tx, b"wanderer", &record)).unwrap();
+    drop(set);
+    let error = open(directory.path(), &options(4)).unwrap_err();
+    assert!(matches!(error, Error::Corrupt(_)), "{error}");
+    assert!(error.to_string().contains("wanderer"), "{error}");
+}
+
+/// Whatever a creation left, if its identity was not written, is made anew.
+#[test]
+fn a_creation_that_was_cut_short_begins_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let set = shards(directory.path());
+    set.shard(ShardNo(3)).unwrap().write(tables::make).unwrap();
+    set.shard(ShardNo(0)).unwrap().write(tables::make).unwrap();
+    drop(set);
+    let catalog = open(directory.path(), &options(4)).unwrap();
+    let identity: CatalogIdentity = catalog.identity().unwrap();
+    drop(catalog);
+    assert_eq!(open(directory.path(), &options(4)).unwrap().identity().unwrap(), identity);
+}
