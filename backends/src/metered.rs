@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
-use walkeep_core::{Backend, Body, ByteRange, ObjectMeta, ObjectPath, Result};
+use walkeep_core::{Backend, Body, ByteRange, Leftovers, ObjectMeta, ObjectPath, Result, UnixMillis};
 
 /// What has gone to a backend so far: requests by kind, and bytes of contents. Failed requests count.
 ///
@@ -168,6 +168,17 @@ impl<B: Backend> Backend for Metered<B> {
     async fn delete(&self, config: Option<&B::Config>, paths: &[ObjectPath]) -> Result<()> {
         add(&self.counters.deletes, paths.len() as u64);
         self.inner.delete(config, paths).await
+    }
+
+    async fn leftovers(
+        &self,
+        config: Option<&B::Config>,
+        prefix: &ObjectPath,
+        before: UnixMillis,
+        delete: bool,
+    ) -> Result<Leftovers> {
+        add(&self.counters.lists, 1);
+        self.inner.leftovers(config, prefix, before, delete).await
     }
 }
 

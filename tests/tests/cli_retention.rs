@@ -342,6 +342,29 @@ fn what_compaction_covers_and_nobody_needs_is_deleted_after_the_grace_time() {
 }
 
 #[test]
+fn what_killed_uploads_left_behind_is_deleted_after_the_grace_time() {
+    let shop = Shop::of_six();
+    let folder = shop.path("store").join("namespaces/app/segments");
+    for (name, age) in [(".tmp-0000000000000001", 2 * HOUR), (".tmp-0000000000000002", HOUR / 2)] {
+        fs::write(folder.join(name), vec![0; 1000]).unwrap();
+        let written = SystemTime::now() - Duration::from_millis(age);
+        fs::File::open(folder.join(name)).unwrap().set_modified(written).unwrap();
+    }
+    let plan = shop.walkeep.ok(&["gc", "store", "--dry-run", "--json"]).json();
+    assert_eq!(
+        (&plan["leftovers"]["count"], &plan["leftovers"]["bytes"]),
+        (&1.into(), &1000.into()),
+        "{plan}"
+    );
+    prints(&shop.walkeep.ok(&["gc", "store", "--dry-run"]), &["1 file of uploads that never ended"]);
+    prints(
+        &shop.walkeep.ok(&["gc", "store"]),
+        &["0 objects deleted, 1000", "1 file of uploads that never ended"],
+    );
+    assert!(!folder.join(".tmp-0000000000000001").exists() && folder.join(".tmp-0000000000000002").exists());
+}
+
+#[test]
 fn the_grace_time_can_be_chosen() {
     let shop = Shop::of_six();
     let fenced = shop.leave_fenced_segment();

@@ -22,7 +22,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use walkeep_core::{Backend, Body, ByteRange, Error, ObjectMeta, ObjectPath, Result};
+use walkeep_core::{Backend, Body, ByteRange, Error, Leftovers, ObjectMeta, ObjectPath, Result, UnixMillis};
 
 use self::dice::Dice;
 pub use self::faults::{Fault, Faults};
@@ -311,5 +311,16 @@ impl<B: Backend> Backend for Faulty<B> {
         let name = paths.iter().map(ObjectPath::as_str).collect::<Vec<_>>().join(" ");
         let dice = self.begin("delete", &name).await?;
         self.write(config, Write::Delete(paths.to_vec()), dice).await
+    }
+
+    async fn leftovers(
+        &self,
+        config: Option<&B::Config>,
+        prefix: &ObjectPath,
+        before: UnixMillis,
+        delete: bool,
+    ) -> Result<Leftovers> {
+        self.begin("leftovers", prefix.as_str()).await?;
+        self.inner.leftovers(config, prefix, before, delete).await
     }
 }

@@ -245,8 +245,8 @@ async fn listings_of_one_place_are_not_stale_with_the_changes_of_another() {
 struct Epoch;
 
 impl walkeep_core::Clock for Epoch {
-    fn now(&self) -> walkeep_core::UnixMillis {
-        walkeep_core::UnixMillis(0)
+    fn now(&self) -> UnixMillis {
+        UnixMillis(0)
     }
 }
 

@@ -10,6 +10,7 @@
 //! It needs a file system with hard links. A failed sync makes the outcome of that call an error; it is not
 //! retried.
 
+mod leftovers;
 mod listing;
 mod put;
 
@@ -21,7 +22,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
-use walkeep_core::{Backend, Body, ByteRange, Directory, Error, ObjectMeta, ObjectPath, Random, Result};
+use walkeep_core::{
+    Backend, Body, ByteRange, Directory, Error, Leftovers, ObjectMeta, ObjectPath, Random, Result, UnixMillis,
+};
 
 use self::put::DurableDirectories;
 use crate::os::{OsDirectory, SystemRandom};
@@ -198,6 +201,17 @@ impl Backend for Fs {
         let (config, paths) = (self.config(config), paths.to_vec());
         blocking(move || delete(&config, &paths)).await
     }
+
+    async fn leftovers(
+        &self,
+        config: Option<&FsConfig>,
+        prefix: &ObjectPath,
+        before: UnixMillis,
+        delete: bool,
+    ) -> Result<Leftovers> {
+        let (config, prefix) = (self.config(config), prefix.clone());
+        blocking(move || leftovers::leftovers(&*config.directory, &prefix, before, delete)).await
+    }
 }
 
 fn flatten<T: Send + 'static>(listing: Result<Vec<T>>) -> BoxStream<'static, Result<T>> {
@@ -224,6 +238,38 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         let config = FsConfig::create(&other.path().join("new")).unwrap();
         walkeep_core::conformance::everything(&fs, Some(&config)).await;
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "files that nobody wrote as objects")]
+    async fn what_a_killed_put_left_is_removed_when_it_is_old_and_nothing_else_is() {
+        let (root, fs) = backend();
+        let path = ObjectPath::new("a/b/c").unwrap();
+        fs.put_new(None, &path, Body::from(b"x".to_vec())).await.unwrap();
+        for name in ["a/b/.tmp-1", "a/.tmp-2", "a/.other", ".tmp-3"] {
+            std::fs::write(root.path().join(name), "12345").unwrap();
+        }
+        std::fs::write(root.path().join("a/b/.tmp-new"), "1").unwrap();
+        let at = |seconds| std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        for (name, seconds) in [("a/b/.tmp-1", 10), ("a/.tmp-2", 20), ("a/.other", 10), (".tmp-3", 10)] {
+            std::fs::File::open(root.path().join(name)).unwrap().set_modified(at(seconds)).unwrap();
+        }
+        let prefix = ObjectPath::new("a").unwrap();
+        let two = Leftovers { count: 2, bytes: 10 };
+        for (before, expected) in
+            [(10_000, Leftovers::default()), (20_000, Leftovers { count: 1, bytes: 5 }), (30_000, two)]
+        {
+            assert_eq!(fs.leftovers(None, &prefix, UnixMillis(before), false).await.unwrap(), expected);
+        }
+        assert_eq!(fs.leftovers(None, &prefix, UnixMillis(30_000), true).await.unwrap(), two);
+        let left = |name: &str| root.path().join(name).exists();
+        assert!(left("a/b/c") && left("a/.other") && left(".tmp-3") && left("a/b/.tmp-new"));
+        assert!(!left("a/b/.tmp-1") && !left("a/.tmp-2"));
+        let missing = ObjectPath::new("nowhere").unwrap();
+        assert_eq!(
+            fs.leftovers(None, &missing, UnixMillis(30_000), true).await.unwrap(),
+            Leftovers::default()
+        );
     }
 
     #[tokio::test]

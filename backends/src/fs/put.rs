@@ -13,6 +13,9 @@ use super::unavailable;
 
 const CHUNK: usize = 1 << 20;
 
+/// How the names of files begin that are not finished.
+pub(super) const HIDDEN_PREFIX: &str = ".tmp-";
+
 /// Creates an object, whole and durable or not at all; `Unknown` when it is there but perhaps not durably.
 pub(super) fn put_new(
     directory: &dyn Directory,
@@ -26,7 +29,7 @@ pub(super) fn put_new(
     durable.ensure(directory, parent).map_err(|error| unavailable("create the directory of", path, error))?;
     let mut suffix = [0; 8];
     random.fill(&mut suffix)?;
-    let hidden = parent.join(format!(".tmp-{:016x}", u64::from_le_bytes(suffix)));
+    let hidden = parent.join(format!("{HIDDEN_PREFIX}{:016x}", u64::from_le_bytes(suffix)));
 
     let linked = write_synced(directory, &hidden, body)
         .map_err(|error| unavailable("write", path, error))

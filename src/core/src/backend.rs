@@ -8,6 +8,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use serde::Serialize;
 
 use crate::body::Body;
 use crate::error::Result;
@@ -23,6 +24,15 @@ pub struct ObjectMeta {
     pub size: u64,
     /// When it was stored, by the clock of the store; `None` where the store does not say.
     pub modified: Option<UnixMillis>,
+}
+
+/// What uploads that were never finished have left behind: no objects, but they take room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Leftovers {
+    /// How many.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// Which bytes of an object to get.
@@ -122,6 +132,25 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ///
     /// After an error each of the objects may or may not be gone.
     async fn delete(&self, config: Option<&Self::Config>, paths: &[ObjectPath]) -> Result<()>;
+
+    /// What uploads of objects below `prefix/` have left behind that were last written to before `before`, by the clock of the
+    /// store, and were not finished; with `delete` it is deleted. An upload that still goes on then fails as `Unavailable`.
+    ///
+    /// By default nothing: for stores that leave nothing behind, or clean up by rules of their own.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    async fn leftovers(
+        &self,
+        config: Option<&Self::Config>,
+        prefix: &ObjectPath,
+        before: UnixMillis,
+        delete: bool,
+    ) -> Result<Leftovers> {
+        let _ = (config, prefix, before, delete);
+        Ok(Leftovers::default())
+    }
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 
-use crate::backend::{Backend, ByteRange, ObjectMeta};
+use crate::backend::{Backend, ByteRange, Leftovers, ObjectMeta};
 use crate::body::Body;
 use crate::error::{Error, Result};
 use crate::object_path::ObjectPath;
+use crate::unix_millis::UnixMillis;
 
 /// One of two.
 ///
@@ -155,6 +156,19 @@ impl<A: Backend, B: Backend> Backend for Either<A, B> {
         match self {
             Self::Left(left) => left.delete(Either::for_left(config)?, paths).await,
             Self::Right(right) => right.delete(Either::for_right(config)?, paths).await,
+        }
+    }
+
+    async fn leftovers(
+        &self,
+        config: Option<&Self::Config>,
+        prefix: &ObjectPath,
+        before: UnixMillis,
+        delete: bool,
+    ) -> Result<Leftovers> {
+        match self {
+            Self::Left(left) => left.leftovers(Either::for_left(config)?, prefix, before, delete).await,
+            Self::Right(right) => right.leftovers(Either::for_right(config)?, prefix, before, delete).await,
         }
     }
 }

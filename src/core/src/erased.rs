@@ -18,11 +18,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use crate::backend::{Backend, ByteRange, ObjectMeta};
+use crate::backend::{Backend, ByteRange, Leftovers, ObjectMeta};
 use crate::body::Body;
 use crate::either::refused;
 use crate::error::{Error, Result};
 use crate::object_path::ObjectPath;
+use crate::unix_millis::UnixMillis;
 
 /// A backend of any kind. Make one with [`Erased::new`] or [`Erased::shared`].
 pub type DynBackend = Arc<dyn Backend<Config = AnyConfig>>;
@@ -135,6 +136,16 @@ impl<B: Backend> Backend for Erased<B> {
     async fn delete(&self, config: Option<&AnyConfig>, paths: &[ObjectPath]) -> Result<()> {
         self.inner.delete(AnyConfig::of(config)?, paths).await
     }
+
+    async fn leftovers(
+        &self,
+        config: Option<&AnyConfig>,
+        prefix: &ObjectPath,
+        before: UnixMillis,
+        delete: bool,
+    ) -> Result<Leftovers> {
+        self.inner.leftovers(AnyConfig::of(config)?, prefix, before, delete).await
+    }
 }
 
 /// A shared backend is a backend: also one without its type.
@@ -177,6 +188,16 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     async fn delete(&self, config: Option<&B::Config>, paths: &[ObjectPath]) -> Result<()> {
         (**self).delete(config, paths).await
+    }
+
+    async fn leftovers(
+        &self,
+        config: Option<&B::Config>,
+        prefix: &ObjectPath,
+        before: UnixMillis,
+        delete: bool,
+    ) -> Result<Leftovers> {
+        (**self).leftovers(config, prefix, before, delete).await
     }
 }
 

@@ -67,7 +67,7 @@ pub mod shards;
 pub mod storage;
 mod unix_millis;
 
-pub use backend::{Backend, ByteRange, ObjectMeta};
+pub use backend::{Backend, ByteRange, Leftovers, ObjectMeta};
 pub use body::{Body, BodySource};
 pub use catalog::Catalog;
 pub use clock::Clock;

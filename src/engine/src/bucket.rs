@@ -8,8 +8,8 @@ use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use walkeep_core::libsql::{Cluster, clusters_folder};
 use walkeep_core::{
-    Backend, Body, ByteRange, Error, Layout, Namespace, NativeLayout, ObjectMeta, ObjectPath, Result,
-    SegmentKey,
+    Backend, Body, ByteRange, Error, Layout, Leftovers, Namespace, NativeLayout, ObjectMeta, ObjectPath,
+    Result, SegmentKey, UnixMillis,
 };
 
 use crate::fencing::Fencing;
@@ -34,6 +34,7 @@ trait Objects: std::fmt::Debug + Send + Sync {
         limit: usize,
     ) -> BoxStream<'a, Result<String>>;
     async fn delete(&self, paths: &[ObjectPath]) -> Result<()>;
+    async fn leftovers(&self, prefix: &ObjectPath, before: UnixMillis, delete: bool) -> Result<Leftovers>;
 }
 
 #[derive(Debug)]
@@ -72,6 +73,10 @@ impl<B: Backend> Objects for Bound<B> {
 
     async fn delete(&self, paths: &[ObjectPath]) -> Result<()> {
         self.backend.delete(self.config.as_ref(), paths).await
+    }
+
+    async fn leftovers(&self, prefix: &ObjectPath, before: UnixMillis, delete: bool) -> Result<Leftovers> {
+        self.backend.leftovers(self.config.as_ref(), prefix, before, delete).await
     }
 }
 
@@ -233,6 +238,16 @@ impl Bucket {
             return Err(Error::invalid("deleting objects", "a bucket of libsql-wal is only read"));
         }
         self.objects.delete(paths).await
+    }
+
+    /// What unfinished uploads have left behind: see [`Backend::leftovers`].
+    pub(crate) async fn leftovers(
+        &self,
+        prefix: &ObjectPath,
+        before: UnixMillis,
+        delete: bool,
+    ) -> Result<Leftovers> {
+        self.objects.leftovers(prefix, before, delete).await
     }
 
     pub(crate) async fn get(&self, path: &ObjectPath, range: ByteRange) -> Result<Bytes> {

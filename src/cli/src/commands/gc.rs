@@ -63,6 +63,7 @@ struct Done<'a> {
     kept: usize,
     expired: &'a [PinName],
     deleted: usize,
+    leftovers: u64,
     bytes: u64,
     refused: Vec<String>,
 }
@@ -166,6 +167,13 @@ fn show_plan(namespace: &Namespace, changes: &Changes, plan: &GcPlan, json: bool
         let what = if *goes { "go  " } else { "stay" };
         output::line(format!("  {what} {:>10}  {path}  {why}", output::bytes(*size)));
     }
+    if plan.leftovers.count > 0 {
+        let (count, bytes) = (plan.leftovers.count, output::bytes(plan.leftovers.bytes));
+        output::line(format!(
+            "  go   {bytes:>10}  {} of uploads that never ended",
+            output::count(count, "file")
+        ));
+    }
     Ok(())
 }
 
@@ -175,7 +183,7 @@ fn show_done(
     collected: &Collected,
     json: bool,
 ) -> anyhow::Result<()> {
-    let Collected { plan, deleted, bytes, refused } = collected;
+    let Collected { plan, deleted, leftovers, bytes, refused } = collected;
     let refused = refused.iter().map(|(path, error)| format!("{path}: {error}")).collect::<Vec<_>>();
     if json {
         return output::json(&Done {
@@ -185,6 +193,7 @@ fn show_done(
             kept: plan.kept.len(),
             expired: &plan.expired,
             deleted: *deleted,
+            leftovers: *leftovers,
             bytes: *bytes,
             refused,
         });
@@ -197,6 +206,10 @@ fn show_done(
         output::count(plan.kept.len() as u64, "point")
     ));
     changes.show(plan);
+    if *leftovers > 0 {
+        let files = output::count(*leftovers, "file");
+        output::line(format!("  and {files} of uploads that never ended"));
+    }
     for line in refused {
         output::line(format!("  not deleted: {line}"));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use walkeep_core::manifest::{KeptPoint, Validity};
-use walkeep_core::{FrameNo, Manifest, ObjectPath, PinName, SegmentKey, UnixMillis};
+use walkeep_core::{FrameNo, Leftovers, Manifest, ObjectPath, PinName, SegmentKey, UnixMillis};
 
 use crate::stored_segment::StoredSegment;
 
@@ -104,6 +104,8 @@ pub struct GcPlan {
     pub expired: Vec<PinName>,
     /// What becomes of each object: segments first, the newest of them first.
     pub verdicts: Vec<Verdict>,
+    /// What uploads that were never finished have left behind, which is no object: it goes.
+    pub leftovers: Leftovers,
 }
 
 impl GcPlan {
@@ -112,10 +114,10 @@ impl GcPlan {
         self.verdicts.iter().filter(|verdict| verdict.goes)
     }
 
-    /// The bytes of the objects that go.
+    /// The bytes of what goes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.going().map(|verdict| verdict.size).sum()
+        self.going().map(|verdict| verdict.size).sum::<u64>().saturating_add(self.leftovers.bytes)
     }
 
     /// Whether it drops promises, which must be published first.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use walkeep_core::manifest::KeptPoint;
-use walkeep_core::{CommitKind, Error, Manifest, Namespace, ObjectPath, Result, SegmentKey, UnixMillis};
+use walkeep_core::{
+    CommitKind, Error, Leftovers, Manifest, Namespace, ObjectPath, Result, SegmentKey, UnixMillis,
+};
 
 use super::GcOptions;
 use super::clock_check::{check_created, check_listed};
@@ -29,7 +31,9 @@ pub struct Collected {
     pub plan: GcPlan,
     /// Objects that are gone.
     pub deleted: usize,
-    /// Their bytes.
+    /// Unfinished uploads of which nothing is left.
+    pub leftovers: u64,
+    /// The bytes of both.
     pub bytes: u64,
     /// Objects that the store did not delete, and why: kept by a lock, or by missing rights. A later run tries again.
     pub refused: Vec<(ObjectPath, Error)>,
@@ -99,7 +103,11 @@ pub async fn collect(
                 "retention has dropped restore points"
             );
         }
-        return delete(bucket, namespace, look.plan).await;
+        let mut collected = delete(bucket, namespace, look.plan).await?;
+        let gone = leftovers(bucket, namespace, handles.clock.now(), options, true).await?;
+        collected.leftovers = gone.count;
+        collected.bytes = collected.bytes.saturating_add(gone.bytes);
+        return Ok(collected);
     }
     let what = format!("namespace {namespace} was changed by others during {ATTEMPTS} collections");
     Err(Error::Unavailable { what, source: None })
@@ -135,7 +143,8 @@ async fn look(
     }
     let expired = manifest.pins().iter().filter(|(_, pin)| pin.is_expired(now));
     let expired = expired.map(|(name, _)| name.clone()).collect();
-    let mut plan = GcPlan { frontier, kept, expired, verdicts: Vec::new() };
+    let leftovers = leftovers(bucket, namespace, now, options, false).await?;
+    let mut plan = GcPlan { frontier, kept, expired, verdicts: Vec::new(), leftovers };
     let publish = match plan.changes(&manifest) {
         true => Some(manifest.collect(plan.frontier, plan.kept.clone(), now)?),
         false => None,
@@ -255,10 +264,23 @@ async fn old_proofs(
     Ok(old.map(|object| Verdict::new(object.path, object.size, Reason::OldProof)).collect())
 }
 
+/// What uploads to the folder of the namespace have left behind and nothing has written to for the grace time.
+async fn leftovers(
+    bucket: &Bucket,
+    namespace: &Namespace,
+    now: UnixMillis,
+    options: &GcOptions,
+    delete: bool,
+) -> Result<Leftovers> {
+    let folder = bucket.layout().namespaces().join(namespace)?;
+    let grace = u64::try_from(options.grace.as_millis()).unwrap_or(u64::MAX);
+    bucket.leftovers(&folder, UnixMillis(now.get().saturating_sub(grace)), delete).await
+}
+
 /// Deletes what goes. What the store refuses one by one is noted, and the rest goes.
 async fn delete(bucket: &Bucket, namespace: &Namespace, plan: GcPlan) -> Result<Collected> {
     let going = plan.going().cloned().collect::<Vec<_>>();
-    let mut collected = Collected { plan, deleted: 0, bytes: 0, refused: Vec::new() };
+    let mut collected = Collected { plan, deleted: 0, leftovers: 0, bytes: 0, refused: Vec::new() };
     for batch in going.chunks(DELETE_BATCH) {
         let paths = batch.iter().map(|verdict| verdict.path.clone()).collect::<Vec<_>>();
         if bucket.delete(&paths).await.is_ok() {
