@@ -37,11 +37,17 @@ impl Promises {
     /// What is left after a collection at `now`, of the ends of stored segments: frames and times, oldest first.
     #[must_use]
     pub fn collected(&self, ends: &[(u64, u64)], now: u64) -> Self {
+        self.collected_up_to(u64::MAX, ends, now)
+    }
+
+    /// The same where followers keep the frontier from passing a frame.
+    #[must_use]
+    pub fn collected_up_to(&self, limit: u64, ends: &[(u64, u64)], now: u64) -> Self {
         let mut next = self.clone();
         next.pins.retain(|_, (_, expires)| expires.is_none_or(|expires| expires > now));
         let Some(retention) = &self.retention else { return next };
         for (frame, time) in ends {
-            if now.saturating_sub(*time) > retention.keep_all_ms() {
+            if *frame <= limit && now.saturating_sub(*time) > retention.keep_all_ms() {
                 next.frontier = next.frontier.max(*frame);
             }
         }

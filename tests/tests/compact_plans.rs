@@ -142,7 +142,8 @@ async fn promise(log: &History<Memory>, frontier: u64, kept: &[u64], pinned: Opt
         let frame = frame_no(*frame);
         walkeep::core::manifest::KeptPoint { frame, time: time(frame), until: time(frame) }
     });
-    let manifest = manifest.collect(frame_no(frontier), kept.collect(), UnixMillis(0)).unwrap();
+    let manifest =
+        manifest.collect(frame_no(frontier), kept.collect(), &Default::default(), UnixMillis(0)).unwrap();
     put(log, &manifest).await;
 }
 

@@ -2,11 +2,13 @@
 
 use std::fmt::Debug;
 
+use crate::acknowledgement::Reader;
 use crate::epoch::Epoch;
 use crate::error::Result;
 use crate::frame_no::FrameNo;
 use crate::ids::Nonce;
 use crate::manifest::ManifestVersion;
+use crate::name::{GroupName, MemberName};
 use crate::namespace::Namespace;
 use crate::object_path::ObjectPath;
 use crate::segment_key::SegmentKey;
@@ -50,10 +52,44 @@ pub trait Layout: Debug + Send + Sync {
         let name = format!("{:020}-{id}.json", u64::MAX - at.get());
         self.proofs(namespace).map(|folder| folder.join_checked(&[&name]))
     }
+
+    /// The folder of what followers have acknowledged; `None` where a layout has none.
+    fn followers(&self, namespace: &Namespace) -> Option<ObjectPath>;
+
+    /// The folder of what a member has acknowledged.
+    fn acknowledgements(&self, namespace: &Namespace, reader: &Reader) -> Option<ObjectPath> {
+        let Reader { group, member, generation } = reader;
+        let generation = format!("{:020}", generation.get());
+        let folder = self.followers(namespace)?;
+        Some(folder.join_checked(&[group.as_str(), member.as_str(), &generation]))
+    }
+
+    /// The path of an acknowledgement. Larger frames of a member sort first.
+    fn acknowledgement(&self, namespace: &Namespace, reader: &Reader, frame: FrameNo) -> Option<ObjectPath> {
+        let name = format!("{:020}.json", u64::MAX - frame.get());
+        self.acknowledgements(namespace, reader).map(|folder| folder.join_checked(&[&name]))
+    }
+
+    /// Whose acknowledgement of which frame a path names; `None` for a foreign object.
+    fn parse_acknowledgement(&self, namespace: &Namespace, path: &ObjectPath) -> Option<(Reader, FrameNo)> {
+        let mut parts = path.below(&self.followers(namespace)?)?.split('/');
+        let group = GroupName::new(parts.next()?).ok()?;
+        let member = MemberName::new(parts.next()?).ok()?;
+        let generation = ManifestVersion::new(digits(parts.next()?)?)?;
+        let frame = FrameNo::new(u64::MAX - digits(parts.next()?.strip_suffix(".json")?)?)?;
+        parts.next().is_none().then_some((Reader { group, member, generation }, frame))
+    }
+}
+
+/// A number in exactly 20 digits: one number has one name.
+fn digits(text: &str) -> Option<u64> {
+    let canonical = text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit());
+    canonical.then(|| text.parse().ok())?
 }
 
 /// Walkeep's own layout, version 1: `namespaces/{namespace}/segments/{key}`,
-/// `namespaces/{namespace}/manifest/{u64::MAX - version:020}.json` and `namespaces/{namespace}/proofs/…`.
+/// `namespaces/{namespace}/manifest/{u64::MAX - version:020}.json`, `namespaces/{namespace}/proofs/…` and
+/// `namespaces/{namespace}/followers/…`.
 #[derive(Clone, Debug)]
 pub struct NativeLayout {
     namespaces: ObjectPath,
@@ -111,10 +147,12 @@ impl Layout for NativeLayout {
         Some(self.folder(namespace, "proofs"))
     }
 
+    fn followers(&self, namespace: &Namespace) -> Option<ObjectPath> {
+        Some(self.folder(namespace, "followers"))
+    }
+
     fn parse_manifest(&self, namespace: &Namespace, path: &ObjectPath) -> Option<ManifestVersion> {
-        let digits = path.below(&self.manifests(namespace))?.strip_suffix(".json")?;
-        let canonical = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
-        let reversed: u64 = canonical.then(|| digits.parse().ok())??;
+        let reversed = digits(path.below(&self.manifests(namespace))?.strip_suffix(".json")?)?;
         ManifestVersion::new(u64::MAX - reversed)
     }
 }
@@ -140,6 +178,35 @@ mod tests {
         for foreign in ["18446744073709551615.json", "1.json", "18446744073709551614.json.bak", "x/1.json"] {
             let path = layout.manifests(&shop).join(foreign).unwrap();
             assert_eq!(layout.parse_manifest(&shop, &path), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn acknowledgements_read_back_and_larger_frames_sort_first() {
+        let layout = NativeLayout::new().unwrap();
+        let shop = Namespace::new("shop").unwrap();
+        let (group, member) = (GroupName::new("search").unwrap(), MemberName::new("a-1").unwrap());
+        let reader = Reader { group, member, generation: ManifestVersion::new(7).unwrap() };
+        let path = |n| layout.acknowledgement(&shop, &reader, FrameNo::new(n).unwrap()).unwrap();
+        assert_eq!(
+            path(5).as_str(),
+            "namespaces/shop/followers/search/a-1/00000000000000000007/18446744073709551610.json"
+        );
+        assert!(path(10) < path(9));
+        assert_eq!(layout.parse_acknowledgement(&shop, &path(9)), Some((reader, FrameNo::new(9).unwrap())));
+        let folder = layout.followers(&shop).unwrap();
+        let nines = "18446744073709551610.json";
+        for foreign in [
+            "search/a-1/00000000000000000007/18446744073709551615.json",
+            "search/a-1/00000000000000000000/18446744073709551610.json",
+            "search/a-1/7/18446744073709551610.json",
+            "search/__a/00000000000000000007/18446744073709551610.json",
+            "search/a-1/00000000000000000007/x/18446744073709551610.json",
+            "search/a-1/00000000000000000007/18446744073709551610",
+            nines,
+        ] {
+            let path = folder.join(foreign).unwrap();
+            assert_eq!(layout.parse_acknowledgement(&shop, &path), None, "{foreign}");
         }
     }
 

@@ -25,6 +25,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod acknowledgement;
 mod backend;
 mod body;
 pub mod catalog;
@@ -67,6 +68,7 @@ pub mod shards;
 pub mod storage;
 mod unix_millis;
 
+pub use acknowledgement::{Acknowledgement, Reader};
 pub use backend::{Backend, ByteRange, Leftovers, ObjectMeta};
 pub use body::{Body, BodySource};
 pub use catalog::Catalog;

@@ -40,6 +40,14 @@ pub fn history<'a>(bucket: &'a Bucket, timeline: &'a Timeline) -> BoxStream<'a, 
     commits.try_flatten().boxed()
 }
 
+/// The segments in which the commits behind a position stand, oldest first.
+pub(crate) fn behind(timeline: &Timeline, position: Option<FrameNo>) -> Vec<StoredSegment> {
+    let mut segments = without_repeated(timeline.segments());
+    segments.retain(|segment| Some(segment.key.end()) > position);
+    segments.reverse();
+    segments
+}
+
 /// Leaves out segments all of whose commits stand in others: of several that hold a commit, the rawest is read. A
 /// compacted segment holds the commit at its end alone.
 fn without_repeated(segments: &[StoredSegment]) -> Vec<StoredSegment> {

@@ -12,6 +12,7 @@
 //!   compares and reads pages;
 //! - [`fork`](fn@fork) makes a namespace of any restore point at once, [`detach`](fn@detach) makes it stand alone; [`freeze`](fn@freeze) makes
 //!   one read only, and [`remove`](fn@remove) deletes it;
+//! - [`followers`] read the log commit by commit, each with a position that outlives it;
 //! - a [`Replica`](replica::Replica) is a file that is kept at the newest commit, for readers;
 //! - [`compact`](mod@compact) merges stored segments, so that a restore reads few and collecting can free space;
 //! - [`history`](fn@history) lists commits, and [`verify`](mod@verify) proves what is stored;
@@ -69,6 +70,7 @@ mod family;
 mod fencing;
 mod file_body;
 mod find;
+pub mod followers;
 pub mod gc;
 mod history;
 pub mod libsql;

@@ -137,6 +137,39 @@ impl Timeline {
         }
     }
 
+    /// Lists all that ends behind a position, newest first, and so every commit behind it. Its covers reach down to the
+    /// position, and no further.
+    ///
+    /// The caller checks with [`Timeline::still_current`] that the manifest did not change meanwhile.
+    pub(crate) async fn load_all_behind(
+        bucket: &Bucket,
+        namespace: &Namespace,
+        manifest: Manifest,
+        position: Option<FrameNo>,
+    ) -> Result<Self> {
+        let mut timeline = Self::empty(namespace, manifest, bucket.is_libsql());
+        timeline.needed = position.map_or(FrameNo::FIRST, |known| known.next().unwrap_or(FrameNo::MAX));
+        let (mut after, mut limit) = (None, manifests::NEWEST_PAGE);
+        loop {
+            let page = bucket.list_segments(namespace, after.as_ref(), limit).await?;
+            let more = page.more;
+            after.clone_from(&page.last);
+            timeline.add_all(page);
+            // Ends fall: behind one at or before the position there is none that matters.
+            let reached = timeline.segments.last().is_some_and(|last| Some(last.key.end()) <= position);
+            if reached || !more {
+                break;
+            }
+            limit = LIST_PAGE;
+        }
+        let is_shared = |parent: &walkeep_core::manifest::Parent| position < Some(parent.frame);
+        if timeline.manifest.parent().is_some_and(is_shared) {
+            timeline.inherit(bucket).await?;
+        }
+        timeline.segments.retain(|segment| Some(segment.key.end()) > position);
+        Ok(timeline)
+    }
+
     /// Whether what was listed so far covers `frame`, or the newest commit.
     fn is_enough_for(&self, frame: Option<FrameNo>) -> bool {
         let Some(frame) = frame.or(self.newest().map(|segment| segment.key.end())) else { return false };

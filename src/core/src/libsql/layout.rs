@@ -123,6 +123,10 @@ impl Layout for LibsqlLayout {
         None
     }
 
+    fn followers(&self, _namespace: &Namespace) -> Option<ObjectPath> {
+        None
+    }
+
     fn parse_manifest(&self, _namespace: &Namespace, _path: &ObjectPath) -> Option<ManifestVersion> {
         None
     }

@@ -83,6 +83,7 @@ impl Manifest {
         next.pins.clear();
         next.retention = None;
         next.kept.clear();
+        next.followers.clear();
         Ok(next)
     }
 

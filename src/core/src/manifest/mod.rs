@@ -13,6 +13,7 @@
 pub mod codec;
 mod epoch_entry;
 mod family;
+mod followers;
 mod life;
 mod promises;
 mod version;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use epoch_entry::{EpochEntry, Validity};
 pub use family::{Child, Parent};
+pub use followers::{Cap, Evicted, Group, Member, Slowest};
 pub use life::Life;
 pub use promises::{KeptPoint, Pin};
 pub use version::ManifestVersion;
@@ -31,7 +33,7 @@ use crate::epoch::Epoch;
 use crate::error::{Error, Result};
 use crate::frame_no::FrameNo;
 use crate::ids::{LogId, Nonce};
-use crate::name::PinName;
+use crate::name::{GroupName, PinName};
 use crate::page::PageSize;
 use crate::page_hash::HashSeed;
 use crate::retention::Retention;
@@ -61,6 +63,8 @@ pub struct Manifest {
     frontier: Option<FrameNo>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     kept: Vec<KeptPoint>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    followers: BTreeMap<GroupName, Group>,
 }
 
 impl Manifest {
@@ -85,6 +89,7 @@ impl Manifest {
             retention: None,
             frontier: None,
             kept: Vec::new(),
+            followers: BTreeMap::new(),
         }
     }
 
@@ -256,6 +261,7 @@ impl Manifest {
             retention.check()?;
         }
         self.check_promises()?;
+        self.check_followers()?;
         self.check_family()
     }
 }

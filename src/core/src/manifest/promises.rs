@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Manifest;
+use super::{Manifest, Slowest};
 use crate::error::{Error, Result};
 use crate::frame_no::FrameNo;
 use crate::name::PinName;
@@ -155,12 +155,20 @@ impl Manifest {
     }
 
     /// The next version, as a garbage collection publishes it before it deletes anything: the frontier, and what is
-    /// kept before it. Pins that expired by `now` are gone.
+    /// kept before it. Pins that expired by `now` are gone. `slowest` says how far the slowest member of each group of
+    /// followers is: where the frontier passes it, the group is marked.
     ///
     /// # Errors
     ///
-    /// `Invalid` when the frontier would go back, or kept points would come back.
-    pub fn collect(&self, frontier: FrameNo, kept: Vec<KeptPoint>, now: UnixMillis) -> Result<Self> {
+    /// `Invalid` when the frontier would go back, kept points would come back, or a group without a cap would lose
+    /// commits.
+    pub fn collect(
+        &self,
+        frontier: FrameNo,
+        kept: Vec<KeptPoint>,
+        slowest: &Slowest,
+        now: UnixMillis,
+    ) -> Result<Self> {
         if self.is_pending() {
             self.refuse_change("collecting")?;
         }
@@ -175,6 +183,7 @@ impl Manifest {
         next.frontier = (frontier > FrameNo::FIRST).then_some(frontier);
         next.kept = kept;
         next.pins.retain(|_, pin| !pin.is_expired(now));
+        next.evict(self.frontier(), slowest)?;
         next.check().map_err(|why| Error::invalid("a collected manifest", why))?;
         Ok(next)
     }
@@ -225,13 +234,21 @@ mod tests {
 
     #[test]
     fn what_a_collection_dropped_is_not_promised_and_does_not_come_back() {
-        let manifest = new().collect(frame(10), vec![kept(3)], UnixMillis(0)).unwrap();
+        let manifest = new().collect(frame(10), vec![kept(3)], &Slowest::new(), UnixMillis(0)).unwrap();
         let promised = |n| manifest.promises(frame(n));
         assert!(promised(3) && promised(10) && promised(11) && !promised(2) && !promised(9));
-        assert!(manifest.collect(frame(9), Vec::new(), UnixMillis(0)).is_err(), "the frontier went back");
-        assert!(manifest.collect(frame(12), vec![kept(9)], UnixMillis(0)).is_err(), "a point came back");
-        assert!(manifest.collect(frame(12), vec![kept(3), kept(12)], UnixMillis(0)).is_err());
-        assert!(manifest.collect(frame(12), vec![kept(3), kept(11)], UnixMillis(0)).is_ok());
+        assert!(
+            manifest.collect(frame(9), Vec::new(), &Slowest::new(), UnixMillis(0)).is_err(),
+            "the frontier went back"
+        );
+        assert!(
+            manifest.collect(frame(12), vec![kept(9)], &Slowest::new(), UnixMillis(0)).is_err(),
+            "a point came back"
+        );
+        assert!(
+            manifest.collect(frame(12), vec![kept(3), kept(12)], &Slowest::new(), UnixMillis(0)).is_err()
+        );
+        assert!(manifest.collect(frame(12), vec![kept(3), kept(11)], &Slowest::new(), UnixMillis(0)).is_ok());
     }
 
     #[test]
@@ -239,16 +256,21 @@ mod tests {
         let name = PinName::new("release").unwrap();
         let manifest = new().with_pin(name.clone(), pin(4, Some(100))).unwrap();
         assert!(matches!(manifest.with_pin(name.clone(), pin(5, None)), Err(Error::AlreadyExists { .. })));
-        let collected = manifest.collect(frame(10), Vec::new(), UnixMillis(99)).unwrap();
+        let collected = manifest.collect(frame(10), Vec::new(), &Slowest::new(), UnixMillis(99)).unwrap();
         assert!(collected.promises(frame(4)) && collected.held() == [frame(4)]);
-        assert!(!manifest.collect(frame(10), Vec::new(), UnixMillis(100)).unwrap().promises(frame(4)));
+        assert!(
+            !manifest
+                .collect(frame(10), Vec::new(), &Slowest::new(), UnixMillis(100))
+                .unwrap()
+                .promises(frame(4))
+        );
         assert!(!collected.without_pin(&name).unwrap().promises(frame(4)));
         assert!(new().without_pin(&name).is_err());
     }
 
     #[test]
     fn what_is_not_promised_cannot_be_pinned() {
-        let manifest = new().collect(frame(10), vec![kept(3)], UnixMillis(0)).unwrap();
+        let manifest = new().collect(frame(10), vec![kept(3)], &Slowest::new(), UnixMillis(0)).unwrap();
         let name = || PinName::new("a").unwrap();
         assert!(manifest.with_pin(name(), pin(4, None)).is_err());
         assert!(manifest.with_pin(name(), pin(3, None)).is_ok());

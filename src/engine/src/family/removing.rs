@@ -10,6 +10,7 @@ use super::publish::unlink;
 use super::reclaim::reclaim_all;
 use crate::bucket::Bucket;
 use crate::claim::claim;
+use crate::followers::Acknowledged;
 use crate::manifests;
 use crate::timeline::{LIST_PAGE, no_namespace};
 use crate::writer::{ATTEMPTS, BACK_OFF, Handles, may_have_happened};
@@ -77,7 +78,8 @@ async fn bury(bucket: &Bucket, namespace: &Namespace, handles: &Handles) -> Resu
     Err(Error::Unavailable { what, source: None })
 }
 
-/// Deletes all but the manifests: the segments, how many of them there were, and the proofs about them.
+/// Deletes all but the manifests: the segments, how many of them there were, the proofs about them, and what followers have
+/// acknowledged. (Who joins in a new life of the namespace is of a newer version.)
 async fn delete_stored(bucket: &Bucket, namespace: &Namespace, tombstone: &Manifest) -> Result<usize> {
     let deleted = delete_segments(bucket, namespace, tombstone).await?;
     if let Some(folder) = bucket.layout().proofs(namespace) {
@@ -87,6 +89,7 @@ async fn delete_stored(bucket: &Bucket, namespace: &Namespace, tombstone: &Manif
             bucket.delete(&paths).await?;
         }
     }
+    Acknowledged::list(bucket, namespace).await?.delete_until(bucket, namespace, tombstone.version()).await?;
     Ok(deleted)
 }
 

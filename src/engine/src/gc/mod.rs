@@ -1,7 +1,8 @@
 //! Deleting what nothing can need.
 //!
 //! What is needed is a set that can be listed: every commit from the *frontier* on, the points that retention kept before
-//! it, pins, and the commits where forks begin ([`Manifest::held`](walkeep_core::Manifest::held)). The rules are
+//! it, pins, and the commits where forks begin ([`Manifest::held`](walkeep_core::Manifest::held)); the frontier waits for
+//! [`followers`](crate::followers), up to their caps. The rules are
 //! `docs/protocol.md`, "GC"; each is there because a run without it lost data.
 //!
 //! Invariants:
@@ -17,12 +18,14 @@
 //! Not here: making wider segments (`compact`), and deleting whole namespaces ([`remove`](crate::family::remove)).
 
 mod clock_check;
+mod holds;
 mod plan;
 mod run;
 mod thinning;
 
 use std::time::Duration;
 
+pub use holds::Hold;
 pub use plan::{GcPlan, Reason, Verdict};
 pub use run::{Collected, collect, plan};
 

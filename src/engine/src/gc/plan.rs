@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use walkeep_core::manifest::{KeptPoint, Validity};
-use walkeep_core::{FrameNo, Leftovers, Manifest, ObjectPath, PinName, SegmentKey, UnixMillis};
+use walkeep_core::{
+    FrameNo, GroupName, Leftovers, Manifest, MemberName, ObjectPath, PinName, SegmentKey, UnixMillis,
+};
 
+use super::holds::Hold;
 use crate::stored_segment::StoredSegment;
 
 /// Why an object stays or goes.
@@ -19,12 +22,21 @@ pub enum Reason {
     Fenced,
     /// It goes: a newer proof stands in its place.
     OldProof,
+    /// It goes: its follower has acknowledged more since, or is gone.
+    OldPosition,
     /// It stays: no wider segment covers it.
     NotCovered,
     /// It stays: this restore point, or fork, is read from it.
     Holds(FrameNo),
     /// It stays: every commit from the frontier on is kept.
     AllKept,
+    /// It stays: retention would let it go, but a follower has not come so far yet.
+    Follower {
+        /// The group.
+        group: GroupName,
+        /// Its slowest member, if one has joined.
+        member: Option<MemberName>,
+    },
     /// It would go, but it, or what covers it, is younger than the grace time, or the store does not say how old it is.
     Young,
     /// It stays: its epoch is newer than the manifest that was read.
@@ -33,6 +45,8 @@ pub enum Reason {
     Manifest,
     /// It stays: it proves what is stored.
     Proof,
+    /// It stays: it says how far a follower has come.
+    Position,
     /// It stays for now: it tells the time of the store, and the next collection that changes anything deletes it.
     Probe,
     /// It stays: it was stored while this was looked at.
@@ -43,7 +57,7 @@ pub enum Reason {
 
 impl Reason {
     const fn goes(&self) -> bool {
-        matches!(self, Self::CoveredBy(_) | Self::Fenced | Self::OldProof)
+        matches!(self, Self::CoveredBy(_) | Self::Fenced | Self::OldProof | Self::OldPosition)
     }
 }
 
@@ -55,6 +69,14 @@ impl fmt::Display for Reason {
             }
             Self::Fenced => f.write_str("of a writer that lost its epoch"),
             Self::OldProof => f.write_str("a newer proof stands in its place"),
+            Self::OldPosition => f.write_str("its follower has gone on, or is gone"),
+            Self::Position => f.write_str("it says how far a follower has come"),
+            Self::Follower { group, member: Some(member) } => {
+                write!(f, "follower {member} of group {group} has not come so far yet")
+            }
+            Self::Follower { group, member: None } => {
+                write!(f, "group {group} of followers begins before it")
+            }
             Self::NotCovered => f.write_str("nothing else has these frames"),
             Self::Holds(frame) => write!(f, "the point at frame {frame} needs it"),
             Self::AllKept => f.write_str("every commit of it is kept"),
@@ -102,6 +124,10 @@ pub struct GcPlan {
     pub kept: Vec<KeptPoint>,
     /// Pins that have expired.
     pub expired: Vec<PinName>,
+    /// What keeps the frontier from rising to where retention would have it, if something does.
+    pub held_by: Option<Hold>,
+    /// Groups of followers that are past their cap: they lose commits before the frontier.
+    pub evicted: Vec<GroupName>,
     /// What becomes of each object: segments first, the newest of them first.
     pub verdicts: Vec<Verdict>,
     /// What uploads that were never finished have left behind, which is no object: it goes.
@@ -131,6 +157,8 @@ impl GcPlan {
 pub(super) struct Judge<'a> {
     manifest: &'a Manifest,
     frontier: FrameNo,
+    /// Where it would be without followers, and who holds it.
+    free: Option<(FrameNo, Hold)>,
     /// The frames before the frontier that something needs, rising.
     held: Vec<FrameNo>,
     /// Valid segments that could cover others, and are old enough.
@@ -152,6 +180,7 @@ impl<'a> Judge<'a> {
         let mut judge = Self {
             manifest,
             frontier: manifest.frontier(),
+            free: None,
             held: manifest.held(),
             covers: Vec::new(),
             all_covers: Vec::new(),
@@ -170,9 +199,19 @@ impl<'a> Judge<'a> {
         judge
     }
 
+    /// The same, which can tell what stays for followers alone: without them the frontier would be at `free`.
+    pub(super) fn held_by(self, free: FrameNo, hold: Option<&Hold>) -> Self {
+        Self { free: hold.map(|hold| (free, hold.clone())), ..self }
+    }
+
     fn is_old(&self, segment: &StoredSegment) -> bool {
+        self.is_past_grace(segment.modified)
+    }
+
+    /// Whether an object is older than the grace time.
+    pub(super) fn is_past_grace(&self, modified: Option<UnixMillis>) -> bool {
         let grace = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
-        segment.modified.is_some_and(|modified| modified.get().saturating_add(grace) <= self.now.get())
+        modified.is_some_and(|modified| modified.get().saturating_add(grace) <= self.now.get())
     }
 
     pub(super) fn judge(&self, segment: &StoredSegment) -> Reason {
@@ -202,8 +241,13 @@ impl<'a> Judge<'a> {
     fn needs(&self, key: &SegmentKey, cover: &SegmentKey) -> Option<Reason> {
         // A commit from the frontier on that the cover has merged away is read from it; and what reaches the frontier stays
         // even if there is none: that there is none is what the search for a time needs to know.
-        if self.frontier.max(key.start()) < cover.end() || key.end() >= self.frontier {
-            return Some(Reason::AllKept);
+        let all_kept = |frontier: FrameNo| frontier.max(key.start()) < cover.end() || key.end() >= frontier;
+        if all_kept(self.frontier) {
+            let for_followers = self.free.as_ref().filter(|(free, _)| !all_kept(*free));
+            return Some(for_followers.map_or(Reason::AllKept, |(_, hold)| Reason::Follower {
+                group: hold.group.clone(),
+                member: hold.member.clone(),
+            }));
         }
         let at = self.held.partition_point(|frame| *frame < key.start());
         self.held.get(at).filter(|frame| **frame < cover.end()).map(|frame| Reason::Holds(*frame))

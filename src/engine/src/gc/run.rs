@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use walkeep_core::manifest::KeptPoint;
 use walkeep_core::{
-    CommitKind, Error, Leftovers, Manifest, Namespace, ObjectPath, Result, SegmentKey, UnixMillis,
+    CommitKind, Error, FrameNo, GroupName, Leftovers, Manifest, Namespace, ObjectPath, Result, SegmentKey,
+    UnixMillis,
 };
 
 use super::GcOptions;
 use super::clock_check::{check_created, check_listed};
+use super::holds::Holds;
 use super::plan::{GcPlan, Judge, Reason, Verdict};
 use super::thinning::{End, Thinned, thin};
 use crate::bucket::Bucket;
@@ -135,7 +137,10 @@ async fn look(
     let now = handles.clock.now();
     check_listed(listed.iter(), now)?;
 
-    let Thinned { frontier, mut kept } = thin(&manifest, &ends(&timeline), now);
+    let ends = ends(&timeline);
+    let holds = Holds::read(bucket, &timeline, &ends, now).await?;
+    let free = thin(&manifest, &ends, FrameNo::MAX, now).frontier;
+    let Thinned { frontier, mut kept } = thin(&manifest, &ends, holds.limit(), now);
     for point in &mut kept {
         if manifest.kept().iter().all(|known| known.frame != point.frame) {
             point.until = until(bucket, &timeline, point).await?;
@@ -143,14 +148,17 @@ async fn look(
     }
     let expired = manifest.pins().iter().filter(|(_, pin)| pin.is_expired(now));
     let expired = expired.map(|(name, _)| name.clone()).collect();
+    let held_by = holds.lowest.clone().filter(|_| frontier < free);
     let leftovers = leftovers(bucket, namespace, now, options, false).await?;
-    let mut plan = GcPlan { frontier, kept, expired, verdicts: Vec::new(), leftovers };
+    let verdicts = Vec::new();
+    let mut plan = GcPlan { frontier, kept, expired, held_by, evicted: Vec::new(), verdicts, leftovers };
     let publish = match plan.changes(&manifest) {
-        true => Some(manifest.collect(plan.frontier, plan.kept.clone(), now)?),
+        true => Some(manifest.collect(plan.frontier, plan.kept.clone(), &holds.slowest, now)?),
         false => None,
     };
     let promised = publish.as_ref().unwrap_or(&manifest);
-    let judge = Judge::new(promised, &listed, now, options.grace);
+    plan.evicted = newly_evicted(&manifest, promised);
+    let judge = Judge::new(promised, &listed, now, options.grace).held_by(free, plan.held_by.as_ref());
     let verdict = |segment: &StoredSegment| {
         let path = bucket.layout().segment(namespace, &segment.key);
         Verdict::new(path, segment.size, judge.judge(segment))
@@ -158,7 +166,16 @@ async fn look(
     plan.verdicts = listed.iter().map(verdict).collect();
     check_left(&timeline, promised, &listed, &plan)?;
     plan.verdicts.extend(old_proofs(bucket, namespace, now, options).await?);
+    let is_old = |modified| judge.is_past_grace(modified);
+    plan.verdicts.extend(holds.verdicts(bucket, namespace, &manifest, is_old));
     Ok(Look { publish, plan })
+}
+
+/// The groups of followers that lose commits by this.
+fn newly_evicted(before: &Manifest, after: &Manifest) -> Vec<GroupName> {
+    let had = |name: &GroupName| before.followers().get(name).and_then(|group| group.evicted);
+    let marked = after.followers().iter().filter(|(name, group)| group.evicted != had(name));
+    marked.map(|(name, _)| name.clone()).collect()
 }
 
 /// The commits at which segments end, oldest first. One that cannot be restored, because what it needs is lost, is not kept
@@ -239,6 +256,7 @@ async fn others(bucket: &Bucket, namespace: &Namespace, plan: &GcPlan) -> Result
         let why = match () {
             () if layout.parse_manifest(namespace, path).is_some() => Reason::Manifest,
             () if layout.parse_segment(namespace, path).is_some() => Reason::New,
+            () if layout.parse_acknowledgement(namespace, path).is_some() => Reason::New,
             () if is_in(&proofs, path) => Reason::Proof,
             () if is_in(&probes, path) => Reason::Probe,
             () => Reason::Foreign,

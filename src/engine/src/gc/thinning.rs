@@ -1,7 +1,7 @@
 //! Which restore points retention keeps: a calculation, without a store.
 //!
 //! - The *frontier* is the frame from which on every commit is kept: the newest stored end that is older than `keep_all`,
-//!   but never before the frontier that was published. That end is what the database was when the time that `keep_all` asks
+//!   but never before the frontier that was published, and never behind what followers still need. That end is what the database was when the time that `keep_all` asks
 //!   for began: so every time in it is answered, however long nothing was written.
 //! - Before it, points are thinned out: of the ends of segments in each period of the calendar (UTC) the last one is kept, as
 //!   long as the tier lasts; of a period that reaches the frontier that is not before it. So a point that is kept stays kept
@@ -28,15 +28,16 @@ pub(super) struct Thinned {
     pub(super) kept: Vec<KeptPoint>,
 }
 
-/// Applies the retention of a manifest to the ends of its segments, oldest first.
-pub(super) fn thin(manifest: &Manifest, ends: &[End], now: UnixMillis) -> Thinned {
+/// Applies the retention of a manifest to the ends of its segments, oldest first. The frontier does not rise beyond
+/// `limit`.
+pub(super) fn thin(manifest: &Manifest, ends: &[End], limit: FrameNo, now: UnixMillis) -> Thinned {
     let before = manifest.frontier();
     let kept = manifest.kept();
     let Some(retention) = manifest.retention() else {
         return Thinned { frontier: before, kept: kept.to_vec() };
     };
     let cut_off = now.get().saturating_sub(retention.keep_all_ms());
-    let older = ends.iter().rev().find(|end| end.time.get() < cut_off);
+    let older = ends.iter().rev().find(|end| end.frame <= limit && end.time.get() < cut_off);
     let frontier = older.map_or(before, |end| end.frame.max(before));
 
     let new = ends.iter().filter(|end| end.frame >= before);
@@ -72,6 +73,7 @@ fn period(each: Period, time: UnixMillis) -> u64 {
 mod tests {
     use std::time::Duration;
 
+    use walkeep_core::manifest::Slowest;
     use walkeep_core::{HashSeed, LogId, Nonce, PageSize, Retention, Tier};
 
     use super::*;
@@ -103,7 +105,7 @@ mod tests {
     #[test]
     fn without_retention_everything_is_kept() {
         let manifest = manifest(1, &[]).with_retention(None).unwrap();
-        let thinned = thin(&manifest, &quarters(50), UnixMillis(u64::MAX));
+        let thinned = thin(&manifest, &quarters(50), FrameNo::MAX, UnixMillis(u64::MAX));
         assert_eq!(thinned, Thinned { frontier: frame(1), kept: Vec::new() });
     }
 
@@ -113,7 +115,7 @@ mod tests {
         // Five days and two hours: frames 1 to 488.
         let ends = quarters(488);
         let now = ends.last().unwrap().time;
-        let thinned = thin(&manifest, &ends, now);
+        let thinned = thin(&manifest, &ends, FrameNo::MAX, now);
         // An end that is exactly two hours old is kept with all that follow, and what the database was just before.
         assert_eq!(thinned.frontier, frame(479));
         // Quarter 4k begins hour k: the last of hour k is 4k + 3, that of day d is 96 d + 95.
@@ -131,15 +133,15 @@ mod tests {
         let mut stepwise = manifest(2, &tiers);
         for until in (7..ends.len()).step_by(7) {
             let now = ends[until].time;
-            let Thinned { frontier, kept } = thin(&stepwise, &ends[..=until], now);
+            let Thinned { frontier, kept } = thin(&stepwise, &ends[..=until], FrameNo::MAX, now);
             assert!(frontier >= stepwise.frontier());
             let lost = |point: &KeptPoint| !kept.contains(point) && now.get() - point.time.get() <= DAY_MS;
             assert!(!stepwise.kept().iter().any(lost), "a point went that is not too old");
-            stepwise = stepwise.collect(frontier, kept, now).unwrap();
+            stepwise = stepwise.collect(frontier, kept, &Slowest::new(), now).unwrap();
         }
         let now = ends.last().unwrap().time;
-        let last = thin(&stepwise, &ends, now);
-        assert_eq!(last, thin(&manifest(2, &tiers), &ends, now));
+        let last = thin(&stepwise, &ends, FrameNo::MAX, now);
+        assert_eq!(last, thin(&manifest(2, &tiers), &ends, FrameNo::MAX, now));
         // Ends of March, of April and of each day of the last thirty.
         let times = last.kept.iter().map(|point| point.time.to_string()).collect::<Vec<_>>();
         assert!(times.iter().any(|time| time.starts_with("2026-03-31T23:45")), "{times:?}");
@@ -150,20 +152,36 @@ mod tests {
     #[test]
     fn the_newest_commit_is_kept_however_old_it_is() {
         let ends = quarters(5);
-        let thinned = thin(&manifest(1, &[]), &ends, UnixMillis(MARCH * 2));
+        let thinned = thin(&manifest(1, &[]), &ends, FrameNo::MAX, UnixMillis(MARCH * 2));
         assert_eq!((thinned.frontier, frames(&thinned)), (frame(5), Vec::new()));
-        let none = thin(&manifest(1, &[]), &[], UnixMillis(MARCH));
+        let none = thin(&manifest(1, &[]), &[], FrameNo::MAX, UnixMillis(MARCH));
         assert_eq!(none.frontier, frame(1));
+    }
+
+    #[test]
+    fn the_frontier_waits_for_followers_and_goes_on_behind_them() {
+        let manifest = manifest(2, &[(Period::Hour, 1)]);
+        let (ends, now) = (quarters(100), quarters(100).last().unwrap().time);
+        let free = thin(&manifest, &ends, FrameNo::MAX, now);
+        assert_eq!(free.frontier, frame(91));
+        let held = thin(&manifest, &ends, frame(50), now);
+        assert_eq!(held.frontier, frame(50));
+        assert_eq!(thin(&manifest, &ends, frame(1), now).frontier, FrameNo::FIRST);
+        // What it was before does not go back.
+        let collected = manifest.collect(frame(60), Vec::new(), &Slowest::new(), now).unwrap();
+        assert_eq!(thin(&collected, &ends, frame(50), now).frontier, frame(60));
+        let later = manifest.collect(held.frontier, held.kept, &Slowest::new(), now).unwrap();
+        assert_eq!(thin(&later, &ends, FrameNo::MAX, now), free);
     }
 
     #[test]
     fn a_clock_that_went_back_brings_nothing_back() {
         let (manifest, ends) = (manifest(1, &[(Period::Hour, 7)]), quarters(96));
         let now = ends.last().unwrap().time;
-        let Thinned { frontier, kept } = thin(&manifest, &ends, now);
-        let collected = manifest.collect(frontier, kept.clone(), now).unwrap();
+        let Thinned { frontier, kept } = thin(&manifest, &ends, FrameNo::MAX, now);
+        let collected = manifest.collect(frontier, kept.clone(), &Slowest::new(), now).unwrap();
         for earlier in [0, MARCH, now.get() - 10 * HOUR_MS] {
-            let again = thin(&collected, &ends, UnixMillis(earlier));
+            let again = thin(&collected, &ends, FrameNo::MAX, UnixMillis(earlier));
             assert_eq!((again.frontier, &again.kept), (frontier, &kept), "{earlier}");
         }
     }
