@@ -30,6 +30,7 @@ mod root;
 mod section;
 mod settings;
 mod store_identity;
+mod upkeep;
 mod variables;
 
 #[cfg(test)]
@@ -41,5 +42,6 @@ pub(crate) use entry::DatabaseEntry;
 pub(crate) use left_out::{LeftOut, Why};
 pub(crate) use log_format::LogFormat;
 pub(crate) use problem::{ConfigError, Problem};
-pub(crate) use root::{Config, UPKEEP_INTERVAL};
+pub(crate) use root::Config;
 pub(crate) use settings::ReplicationSettings;
+pub(crate) use upkeep::Upkeep;

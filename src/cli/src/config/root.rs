@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -11,14 +10,12 @@ use super::databases::{Databases, Gathering};
 use super::directory::{self, Directory};
 use super::entry::{self, DatabaseEntry};
 use super::log_format::LogFormat;
-use super::overrides::{Overrides, some_time};
+use super::overrides::Overrides;
 use super::problem::{ConfigError, Problem};
 use super::reader::Reader;
 use super::section::Section;
+use super::upkeep::Upkeep;
 use super::variables::Lookup;
-
-/// How often the histories of databases are looked after, unless told otherwise.
-pub(crate) const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A configuration that was read, and has nothing wrong in itself.
 #[derive(Clone, Debug)]
@@ -26,8 +23,8 @@ pub(crate) struct Config {
     /// Where metrics are served.
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) log_format: LogFormat,
-    /// How often the histories of databases are looked after.
-    pub(crate) upkeep_interval: Duration,
+    /// How the histories of databases are looked after.
+    pub(crate) upkeep: Upkeep,
     entries: Vec<DatabaseEntry>,
     directories: Vec<Directory>,
 }
@@ -70,7 +67,7 @@ impl Config {
             text.value.parse().map_err(|_| "it is an address and a port: \"127.0.0.1:9797\"".to_string())
         });
         let log_format = section.parsed("log_format", |text| LogFormat::parse(&text.value));
-        let upkeep_interval = section.parsed_quantity("upkeep_interval", some_time);
+        let upkeep = Upkeep::read(&mut section);
         let defaults = section.section("defaults", "[defaults]").map(|mut section| {
             let defaults = Overrides::read(&mut section);
             section.finish();
@@ -86,7 +83,7 @@ impl Config {
         Self {
             metrics,
             log_format: log_format.unwrap_or_default(),
-            upkeep_interval: upkeep_interval.unwrap_or(UPKEEP_INTERVAL),
+            upkeep,
             entries: databases.into_iter().filter_map(|one| DatabaseEntry::read(one, &defaults)).collect(),
             directories: directories.into_iter().filter_map(|one| Directory::read(one, &defaults)).collect(),
         }

@@ -22,7 +22,7 @@ use walkeep::verify::{last_drill, restore_drill};
 use walkeep::{Bucket, Error, Handles, Timeline, retain};
 
 use super::registry::Registry;
-use crate::config::Care;
+use crate::config::{Care, Upkeep};
 use crate::store::Store;
 
 /// Segments that were stored since the last compaction, from which on it is worth listing them.
@@ -30,9 +30,6 @@ const COMPACT_SEGMENTS: u64 = 64;
 
 /// How often to compact, if anything was stored at all, and how often to collect.
 const EACH: Duration = Duration::from_secs(60 * 60);
-
-/// How much of one core a compaction may take.
-const CPU_PERCENT: u32 = 25;
 
 /// What is looked after.
 #[derive(Clone, Debug)]
@@ -73,20 +70,21 @@ struct Last {
 #[derive(Debug)]
 pub(super) struct Caretaker {
     registry: Registry,
+    upkeep: Upkeep,
     handles: Handles,
     stores: Vec<(StoreUrl, Bucket)>,
     last: BTreeMap<PathBuf, Last>,
 }
 
 impl Caretaker {
-    pub(super) const fn new(registry: Registry, handles: Handles) -> Self {
-        Self { registry, handles, stores: Vec::new(), last: BTreeMap::new() }
+    pub(super) const fn new(registry: Registry, upkeep: Upkeep, handles: Handles) -> Self {
+        Self { registry, upkeep, handles, stores: Vec::new(), last: BTreeMap::new() }
     }
 
     /// Looks after them until it is dropped.
-    pub(super) async fn run(mut self, interval: Duration) {
+    pub(super) async fn run(mut self) {
         loop {
-            tokio::time::sleep(interval).await;
+            tokio::time::sleep(self.upkeep.interval).await;
             self.look().await;
         }
     }
@@ -117,7 +115,7 @@ impl Caretaker {
         });
         if one.care.compact && is_due {
             last.compacted = Some((Instant::now(), stored));
-            last.done.compactions += compact(&bucket, one, &handles).await?;
+            last.done.compactions += compact(&bucket, one, self.upkeep.budget, &handles).await?;
         }
         if one.care.gc && last.collected.is_none_or(|at| at.elapsed() >= EACH) {
             last.collected = Some(Instant::now());
@@ -147,10 +145,9 @@ impl Caretaker {
     }
 }
 
-async fn compact(bucket: &Bucket, one: &Tended, handles: &Handles) -> Result<u64, Error> {
+async fn compact(bucket: &Bucket, one: &Tended, budget: Budget, handles: &Handles) -> Result<u64, Error> {
     let spool = OsDirectory::open(&one.state_directory)
         .map_err(|error| Error::io(format!("open {}", one.state_directory.display()), error))?;
-    let budget = Budget { cpu_percent: Some(CPU_PERCENT), ..Budget::default() };
     let options = CompactOptions { budget, ..CompactOptions::new(Arc::new(spool), handles.clone()) };
     let compacted = Compactor::new(bucket, &one.namespace, options)?.compact(&Tiered, &|_| {}).await?;
     Ok(compacted.done.len() as u64)

@@ -15,7 +15,7 @@ use super::descriptors;
 use super::fleet::Fleet;
 use super::registry::Registry;
 use super::wanted::Wanted;
-use crate::config::{Config, UPKEEP_INTERVAL, Why};
+use crate::config::{Config, Why};
 use crate::metrics::{Figures, MetricsServer};
 use crate::output;
 
@@ -87,9 +87,9 @@ async fn serve_metrics(
 }
 
 async fn run(fleet: Fleet, config: Option<(PathBuf, Config)>) -> anyhow::Result<ExitCode> {
-    let interval = config.as_ref().map_or(UPKEEP_INTERVAL, |(_, config)| config.upkeep_interval);
-    let caretaker = Caretaker::new(fleet.registry().clone(), Handles::system());
-    let caretaker = tokio::spawn(caretaker.run(interval));
+    let upkeep = config.as_ref().map(|(_, config)| config.upkeep).unwrap_or_default();
+    let caretaker = Caretaker::new(fleet.registry().clone(), upkeep, Handles::system());
+    let caretaker = tokio::spawn(caretaker.run());
     let ended = run_fleet(fleet, config).await;
     // Whatever it is doing can be cut off anywhere.
     caretaker.abort();

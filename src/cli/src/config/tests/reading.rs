@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use walkeep::compact::Budget;
 use walkeep::core::{Period, Retention, Tier};
 
 use super::Scene;
-use crate::config::{Care, LogFormat};
+use crate::config::{Care, LogFormat, Upkeep};
 
 #[test]
 fn settings_come_from_the_entry_then_the_defaults_then_the_built_in_ones() {
@@ -71,6 +72,25 @@ fn settings_come_from_the_entry_then_the_defaults_then_the_built_in_ones() {
     let kept = Some(Retention::new(day * 7, Vec::new()).unwrap());
     let care = Care { retention: kept, compact: true, gc: false, restore_drill: Some(day * 7) };
     assert_eq!(settings.care, care);
+}
+
+#[test]
+fn what_compactions_may_take_is_said_once_for_all() {
+    let (scene, database) = (Scene::new(), "[[database]]\npath = \"a.db\"\nstore = \"s\"\n");
+    assert_eq!(scene.config(database).upkeep, Upkeep::default());
+    let text = format!(
+        "upkeep_interval = \"2m\"\ncompact_cpu_percent = 150\ncompact_bytes_per_second = \"20M\"\n\
+         compact_requests_per_second = 5\n{database}"
+    );
+    let budget =
+        Budget { cpu_percent: Some(150), bytes_per_second: Some(20 << 20), requests_per_second: Some(5) };
+    assert_eq!(scene.config(&text).upkeep, Upkeep { interval: Duration::from_secs(120), budget });
+    for wrong in
+        ["compact_cpu_percent = 0", "compact_bytes_per_second = \"0K\"", "compact_requests_per_second = -1"]
+    {
+        let problems = scene.parse(&format!("{wrong}\n{database}")).unwrap_err();
+        assert!(problems[0].to_string().contains("at least 1"), "{wrong}: {problems:?}");
+    }
 }
 
 #[test]
