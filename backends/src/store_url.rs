@@ -6,8 +6,8 @@
 //! - whatever has `://` in it is a URL, and one of an unknown scheme is refused: it is never taken for a path;
 //! - no credentials stand in it (see [`ObjectLocation`]), and none are shown.
 //!
-//! Which object stores there are depends on the features; without `object` their addresses are refused, and the
-//! error says so.
+//! Which stores there are depends on the features; without `object` and `redb` their addresses are refused, and the error
+//! says so.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -19,6 +19,8 @@ use walkeep_core::{DynBackend, Erased, Error, Result};
 use crate::fs::{Fs, FsConfig};
 #[cfg(feature = "object")]
 use crate::object::{self, Credentials, Object, ObjectConfig, ObjectLocation};
+#[cfg(feature = "redb")]
+use crate::redb::{Redb, RedbLocation, location};
 
 /// A place for a store.
 ///
@@ -38,26 +40,36 @@ pub enum StoreUrl {
     /// A place in an object store.
     #[cfg(feature = "object")]
     Object(Box<ObjectLocation>),
+    /// A set of sharded redb files on this machine.
+    #[cfg(feature = "redb")]
+    Redb(RedbLocation),
 }
 
 impl StoreUrl {
     /// What a store may be called in this build, in one line.
     #[must_use]
     pub fn forms() -> String {
-        #[cfg(feature = "object")]
-        return format!("a path, file:///path, {}", object::FORMS);
-        #[cfg(not(feature = "object"))]
-        return "a path, file:///path".into();
+        let forms = [
+            "a path, file:///path",
+            #[cfg(feature = "redb")]
+            location::FORM,
+            #[cfg(feature = "object")]
+            object::FORMS,
+        ];
+        forms.join(", ")
     }
 
     /// The same with all settings and the variables of the environment, in many lines.
     #[must_use]
     pub fn help() -> String {
-        let forms = Self::forms();
-        #[cfg(feature = "object")]
-        return format!("{forms}.\n\n{}", object::SETTINGS);
-        #[cfg(not(feature = "object"))]
-        return format!("{forms}.");
+        let help = [
+            format!("{}.", Self::forms()),
+            #[cfg(feature = "redb")]
+            location::SETTINGS.to_string(),
+            #[cfg(feature = "object")]
+            object::SETTINGS.to_string(),
+        ];
+        help.join("\n\n")
     }
 
     /// The same as from text, for a path that is no text.
@@ -76,28 +88,44 @@ impl StoreUrl {
             Self::Directory(path) => Some(path),
             #[cfg(feature = "object")]
             Self::Object(_) => None,
+            #[cfg(feature = "redb")]
+            Self::Redb(_) => None,
+        }
+    }
+
+    /// Whether it is a place on this machine where nothing is yet, so that [`StoreUrl::create`] would make something.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Directory(path) => !path.exists(),
+            #[cfg(feature = "object")]
+            Self::Object(_) => false,
+            #[cfg(feature = "redb")]
+            Self::Redb(location) => !location.path.exists(),
         }
     }
 
     /// Opens a store that exists, an object store with the credentials of the environment. Nothing is sent yet:
-    /// whether a bucket exists and the credentials are good, the first call tells.
+    /// whether a bucket exists and the credentials are good, the first call tells. A redb store is opened for this process
+    /// alone, and shared within it; that may block.
     ///
     /// # Errors
     ///
-    /// `Unavailable` when a directory is not there; `Invalid` when settings or credentials contradict each other.
+    /// `Unavailable` when a directory is not there, or another process has the store open; `Invalid` when settings or credentials contradict each other.
     pub fn open(&self) -> Result<DynBackend> {
-        let config = match self {
-            Self::Directory(path) => FsConfig::open(path),
+        let opened = match self {
+            Self::Directory(path) => FsConfig::open(path).map(|config| Erased::shared(Fs::new(config))),
             #[cfg(feature = "object")]
-            Self::Object(location) => return open_object(location),
+            Self::Object(location) => open_object(location),
+            #[cfg(feature = "redb")]
+            Self::Redb(location) => open_redb(location, false),
         };
-        let config = config.map_err(|error| match error {
+        opened.map_err(|error| match error {
             Error::NotFound { what } => {
                 Error::Unavailable { what: format!("{what} does not exist"), source: None }
             }
             error => error,
-        })?;
-        Ok(Erased::shared(Fs::new(config)))
+        })
     }
 
     /// As [`StoreUrl::open`], and creates a directory that is not there. Buckets are never created.
@@ -110,8 +138,15 @@ impl StoreUrl {
             Self::Directory(path) => Ok(Erased::shared(Fs::new(FsConfig::create(path)?))),
             #[cfg(feature = "object")]
             Self::Object(location) => open_object(location),
+            #[cfg(feature = "redb")]
+            Self::Redb(location) => open_redb(location, true),
         }
     }
+}
+
+#[cfg(feature = "redb")]
+fn open_redb(location: &RedbLocation, create: bool) -> Result<DynBackend> {
+    Ok(Erased::shared(Redb::new(location.open(create)?)))
 }
 
 #[cfg(feature = "object")]
@@ -138,6 +173,12 @@ impl FromStr for StoreUrl {
             Some(("s3" | "gs" | "az", _)) => refused(
                 "the address of an object store (this build has none: enable the feature `object`)".into(),
             ),
+            #[cfg(feature = "redb")]
+            Some(("redb", _)) => Ok(Self::Redb(text.parse()?)),
+            #[cfg(not(feature = "redb"))]
+            Some(("redb", _)) => {
+                refused("the address of a redb store (this build has none: enable the feature `redb`)".into())
+            }
             Some((scheme, _)) => refused(format!("the scheme {scheme:?}")),
         }
     }
@@ -150,6 +191,8 @@ impl fmt::Display for StoreUrl {
             Self::Directory(path) => path.display().fmt(f),
             #[cfg(feature = "object")]
             Self::Object(location) => location.fmt(f),
+            #[cfg(feature = "redb")]
+            Self::Redb(location) => location.fmt(f),
         }
     }
 }
@@ -211,6 +254,40 @@ mod tests {
         assert!(
             StoreUrl::help().contains(&StoreUrl::forms()) && StoreUrl::help().contains("AWS_ACCESS_KEY_ID")
         );
+    }
+
+    #[cfg(feature = "redb")]
+    #[tokio::test]
+    async fn a_redb_store_is_opened_once_and_shared_by_all_who_name_it() {
+        use walkeep_core::{Body, ByteRange, ObjectPath};
+        let root = tempfile::tempdir().unwrap();
+        let named =
+            |more: &str| parse(&format!("redb://{}{more}", root.path().join("store").display())).unwrap();
+        let url = named("?shards=2");
+        assert!(url.is_missing() && url.path().is_none());
+        let error = url.open().unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        assert!(url.is_missing(), "nothing was created");
+
+        let first = url.create().unwrap();
+        let name = ObjectPath::new("a/b/c").unwrap();
+        first.put_new(None, &name, Body::from(b"x".to_vec())).await.unwrap();
+        std::os::unix::fs::symlink(root.path().join("store"), root.path().join("link")).unwrap();
+        let link = parse(&format!("redb://{}", root.path().join("link").display())).unwrap();
+        for url in [&url, &named(""), &link] {
+            let again = url.open().unwrap();
+            assert_eq!(again.get(None, &name, ByteRange::Full).await.unwrap(), &b"x"[..], "{url}");
+        }
+        let error = named("?shards=4").open().unwrap_err();
+        assert!(error.to_string().contains("it has 2"), "{error}");
+        drop(first);
+        named("").open().unwrap();
+    }
+
+    #[cfg(not(feature = "redb"))]
+    #[test]
+    fn without_redb_its_addresses_are_refused_and_the_feature_is_named() {
+        assert!(parse("redb:///x").unwrap_err().to_string().contains("`redb`"));
     }
 
     #[cfg(not(feature = "object"))]

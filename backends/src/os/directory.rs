@@ -55,6 +55,16 @@ impl OsDirectory {
         Self::open(path)
     }
 
+    /// Which directory it is, whatever it is called: its device and its inode.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn identity(&self) -> io::Result<(u64, u64)> {
+        let metadata = self.dir.dir_metadata()?;
+        Ok((metadata.dev(), metadata.ino()))
+    }
+
     fn open_dir(&self, path: &Path) -> io::Result<Dir> {
         if path.as_os_str().is_empty() { self.dir.try_clone() } else { self.dir.open_dir(path) }
     }

@@ -20,6 +20,7 @@ mod failure;
 mod identity;
 mod layout_file;
 mod listing;
+pub(crate) mod location;
 mod misplaced;
 mod objects;
 mod opening;
@@ -36,6 +37,7 @@ mod tests;
 
 pub use catalog::RedbCatalog;
 pub use failure::{Failure, Step};
+pub use location::RedbLocation;
 pub use misplaced::{Found, Misplaced};
 pub use options::ShardsOptions;
 pub use shard::Shard;

@@ -114,7 +114,7 @@ fn new_layout(
 }
 
 /// Checks that a set is what the caller wants.
-fn check_wanted(name: &Path, layout: &ShardLayout, options: &ShardsOptions) -> Result<()> {
+pub(super) fn check_wanted(name: &Path, layout: &ShardLayout, options: &ShardsOptions) -> Result<()> {
     if layout.purpose != options.purpose {
         return Err(Error::invalid(
             format!("{} as a place for {}", name.display(), options.purpose.as_str()),

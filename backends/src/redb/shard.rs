@@ -7,9 +7,9 @@
 //! - after any other failure of the disk, or a panic over damaged pages, the database is closed and opened again at the
 //!   next use, which finds what is durable.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::backends::InMemoryBackend;
@@ -20,6 +20,9 @@ use walkeep_core::{Directory, Error, File, Result};
 use super::failure::{Failure, Step};
 use super::identity;
 use super::shard_file::{ShardFile, Watch};
+
+/// How the name of a mark ends: `shard-000.suspect`.
+const MARK: &str = "suspect";
 
 /// Where a shard is, and how it is opened.
 #[derive(Clone, Debug)]
@@ -35,8 +38,32 @@ pub(super) struct Place {
 
 #[derive(Debug)]
 struct Open {
-    database: Database,
+    database: Guarded,
     watch: Arc<Watch>,
+}
+
+/// A database that may be damaged, so that also closing it may panic.
+#[derive(Debug)]
+struct Guarded(Option<Database>);
+
+impl Guarded {
+    fn get(&self) -> Step<&Database> {
+        Ok(self.0.as_ref().ok_or(redb::Error::DatabaseClosed)?)
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        let closed = guarded(|| {
+            drop(database);
+            Ok(())
+        });
+        if let Err(failure) = closed {
+            let error = failure.into_error("close a shard");
+            tracing::warn!(%error, "a shard was not closed in order; it is looked through when it is opened");
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -77,7 +104,7 @@ impl Shard {
         let file = file.map_err(|error| Error::io(format!("create {}", place.label), error))?;
         let open = place.open_file(file)?;
         let begun = guarded(|| {
-            let transaction = open.database.begin_write()?;
+            let transaction = open.database.get()?.begin_write()?;
             identity::write(&transaction, &place.layout, no)?;
             Ok(transaction.commit()?)
         });
@@ -94,7 +121,7 @@ impl Shard {
     /// A shard in memory.
     pub(super) fn in_memory(no: ShardNo, label: String, cache_bytes: usize) -> Result<Self> {
         let database = database(&label, cache_bytes, false, InMemoryBackend::new())?;
-        let open = Open { database, watch: Arc::default() };
+        let open = Open { database: Guarded(Some(database)), watch: Arc::default() };
         Ok(Self { no, label, place: None, state: RwLock::new(State::Open(open)) })
     }
 
@@ -110,7 +137,7 @@ impl Shard {
     ///
     /// Those of `work`; `Corrupt` when the file is damaged; `Io`, `Exhausted`; `Io` also after a sync failed.
     pub fn read<T>(&self, work: impl FnOnce(&ReadTransaction) -> Step<T>) -> Result<T> {
-        self.with_open("read", |open| work(&open.database.begin_read()?))
+        self.with_open("read", |open| work(&open.database.get()?.begin_read()?))
     }
 
     /// Changes the shard, all of it or nothing, durably: one commit.
@@ -121,7 +148,7 @@ impl Shard {
     /// when the disk is full, `Io`, `Corrupt`: nothing has changed.
     pub fn write<T>(&self, work: impl FnOnce(&WriteTransaction) -> Step<T>) -> Result<T> {
         self.with_open("write", |open| {
-            let transaction = open.database.begin_write()?;
+            let transaction = open.database.get()?.begin_write()?;
             match work(&transaction) {
                 Ok(value) => {
                     transaction.commit().map_err(Failure::Commit)?;
@@ -165,7 +192,8 @@ impl Shard {
         self.ensure_open()?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let State::Open(open) = &mut *state else { return Err(self.closed(verb)) };
-        match guarded(|| work(&mut open.database)) {
+        let database = open.database.0.as_mut();
+        match guarded(|| work(database.ok_or(redb::Error::DatabaseClosed)?)) {
             Ok(done) => Ok(done),
             Err(failure) => {
                 let trouble = self.trouble(verb, &open.watch, failure);
@@ -258,7 +286,10 @@ impl Shard {
 }
 
 impl Place {
+    /// Opens the shard that is there. One with a mark is copied first, so that what is only in the machine's memory comes
+    /// to the disk: see [`ShardFile`].
     fn open_again(&self, no: ShardNo) -> Result<Open> {
+        self.renew().map_err(|error| Error::io(format!("copy {} after a failed sync", self.label), error))?;
         let file = self.directory.open_writable(&self.path);
         let file = file.map_err(|error| Error::io(format!("open {}", self.label), error))?;
         let empty = file.len().map_err(|error| Error::io(format!("open {}", self.label), error))? == 0;
@@ -268,16 +299,34 @@ impl Place {
         }
         let open = self.open_file(file)?;
         let checked =
-            guarded(|| identity::check(&open.database.begin_read()?, &self.label, &self.layout, no));
+            guarded(|| identity::check(&open.database.get()?.begin_read()?, &self.label, &self.layout, no));
         checked.map_err(|failure| failure.into_error(&format!("open {}", self.label)))?;
         Ok(open)
     }
 
+    fn renew(&self) -> io::Result<()> {
+        let mark = self.path.with_extension(MARK);
+        if self.directory.metadata(&mark)?.is_none() {
+            return Ok(());
+        }
+        tracing::warn!(shard = self.label, "a sync of it failed: it is copied");
+        let copy = self.path.with_extension("copy");
+        match self.directory.remove_file(&copy) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.directory.copy_new(&self.path, &copy)?.sync()?;
+        self.directory.rename(&copy, &self.path)?;
+        self.directory.sync_directory(Path::new(""))?;
+        self.directory.remove_file(&mark)
+    }
+
     fn open_file(&self, file: Box<dyn File>) -> Result<Open> {
         let watch = Arc::<Watch>::default();
-        let storage = ShardFile::new(file, Arc::clone(&watch));
+        let mark = self.path.with_extension(MARK);
+        let storage = ShardFile::new(file, Arc::clone(&watch), Arc::clone(&self.directory), mark);
         let database = database(&self.label, self.cache_bytes, self.check, storage)?;
-        Ok(Open { database, watch })
+        Ok(Open { database: Guarded(Some(database)), watch })
     }
 }
 

@@ -4,20 +4,23 @@
 //!
 //! - after a failed sync nothing is written, lengthened or synced any more: what it covered may be lost although a later
 //!   sync succeeds;
+//! - what a failed sync leaves behind cannot be trusted by whoever opens the file next either, as long as the machine runs:
+//!   its memory may show what is not on the disk. So a file beside it, the *mark*, says that it has to be copied first;
 //! - space is reserved when the file grows, so that a full disk is found before anything is written;
 //! - it is known whether a commit that failed can have become durable: it cannot before the database's header is written.
 
 use std::fmt;
 use std::io;
 use std::ops::Bound;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{BackendError, StorageBackend};
-use walkeep_core::File;
+use walkeep_core::{Directory, File};
 
-/// The length of redb's header, in bytes: what a commit writes last.
-const HEADER_LEN: u64 = 4096;
+/// The length of redb's pages, in bytes. The first one is the header: what a commit writes last.
+const PAGE_LEN: u64 = 4096;
 
 /// What befell a file since it was opened.
 #[derive(Debug, Default)]
@@ -42,6 +45,8 @@ impl Watch {
 pub(super) struct ShardFile {
     file: Box<dyn File>,
     watch: Arc<Watch>,
+    directory: Arc<dyn Directory>,
+    mark: PathBuf,
 }
 
 impl fmt::Debug for ShardFile {
@@ -51,8 +56,24 @@ impl fmt::Debug for ShardFile {
 }
 
 impl ShardFile {
-    pub(super) fn new(file: Box<dyn File>, watch: Arc<Watch>) -> Self {
-        Self { file, watch }
+    /// A file, and the name of its mark.
+    pub(super) fn new(
+        file: Box<dyn File>,
+        watch: Arc<Watch>,
+        directory: Arc<dyn Directory>,
+        mark: PathBuf,
+    ) -> Self {
+        Self { file, watch, directory, mark }
+    }
+
+    /// The mark need not be durable: with the power goes also what the machine's memory shows and the disk has not.
+    fn mark(&self) {
+        match self.directory.create_new(&self.mark) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                tracing::error!(file = %self.mark.display(), %error, "after a failed sync: restart the machine");
+            }
+            _ => {}
+        }
     }
 
     fn not_after_a_failed_sync(&self) -> io::Result<()> {
@@ -64,17 +85,26 @@ impl ShardFile {
 }
 
 impl StorageBackend for ShardFile {
+    /// A crash while the file grew may leave any length. What was durable lies before that; a part of a page at the end is taken
+    /// for a page, so that redb knows the length for one of its own.
     fn len(&self) -> io::Result<u64> {
-        self.file.len()
+        Ok(self.file.len()?.next_multiple_of(PAGE_LEN))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let count = self.file.read_at(offset, out)?;
-        if count < out.len() {
-            let what = format!("the file ends at {}", offset + count as u64);
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+        let end = offset.saturating_add(out.len() as u64);
+        match out.get_mut(count..) {
+            None | Some([]) => Ok(()),
+            Some(rest) if end <= self.len()? => {
+                rest.fill(0);
+                Ok(())
+            }
+            Some(_) => {
+                let what = format!("the file ends at {}", offset + count as u64);
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
+            }
         }
-        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -87,14 +117,17 @@ impl StorageBackend for ShardFile {
         let synced = self.file.sync_data();
         match &synced {
             Ok(()) => self.watch.header_written.store(false, Ordering::SeqCst),
-            Err(_) => self.watch.sync_failed.store(true, Ordering::SeqCst),
+            Err(_) => {
+                self.watch.sync_failed.store(true, Ordering::SeqCst);
+                self.mark();
+            }
         }
         synced
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.not_after_a_failed_sync()?;
-        if offset < HEADER_LEN {
+        if offset < PAGE_LEN {
             self.watch.header_written.store(true, Ordering::SeqCst);
         }
         self.file.write_all_at(offset, data)

@@ -10,8 +10,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use super::committer::{Lane, Order, commit};
 use super::listing::{Directories, Objects, blocking, merged};
 use super::misplaced::Misplaced;
 use super::objects;
+use super::opening::check_wanted;
 use super::options::ShardsOptions;
 use super::shards::Shards;
 use crate::os::{OsDirectory, SystemClock, SystemRandom};
@@ -33,17 +35,25 @@ use crate::os::{OsDirectory, SystemClock, SystemRandom};
 /// A set of shards that holds objects, open. Clones share it.
 #[derive(Clone)]
 pub struct RedbConfig {
+    open: Arc<OpenStore>,
+}
+
+struct OpenStore {
     shards: Arc<Shards>,
-    lanes: Arc<[Arc<Lane>]>,
+    lanes: Vec<Arc<Lane>>,
     /// The groups that are in another shard than they belong to.
-    misplaced: Arc<BTreeMap<String, Misplaced>>,
+    misplaced: BTreeMap<String, Misplaced>,
 }
 
 impl fmt::Debug for RedbConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedbConfig({:?})", self.shards)
+        write!(f, "RedbConfig({:?})", self.open.shards)
     }
 }
+
+/// The stores that are open in this process, by the device and the inode of their directories: whoever names one again gets the same
+/// one, because a process cannot have it open twice.
+static SHARED: Mutex<BTreeMap<(u64, u64), Weak<OpenStore>>> = Mutex::new(BTreeMap::new());
 
 impl RedbConfig {
     /// Opens a store in a directory of the machine. This blocks.
@@ -52,20 +62,28 @@ impl RedbConfig {
     ///
     /// As [`Shards::open`].
     pub fn open(path: &Path, options: &ShardsOptions) -> Result<Self> {
-        let opened = if options.create { OsDirectory::create(path) } else { OsDirectory::open(path) };
-        let directory = match opened {
-            Ok(directory) => directory,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::not_found(format!("the store directory {}", path.display())));
-            }
-            Err(error) => {
-                return Err(Error::unavailable(
-                    format!("open the store directory {}", path.display()),
-                    error,
-                ));
-            }
-        };
-        Self::on(path, Arc::new(directory), Arc::new(SystemClock), &SystemRandom, options)
+        Self::on(path, Arc::new(directory(path, options)?), Arc::new(SystemClock), &SystemRandom, options)
+    }
+
+    /// As [`RedbConfig::open`]; a store that this process has open already is shared. (All that open it must do so by this
+    /// call.)
+    ///
+    /// # Errors
+    ///
+    /// As [`Shards::open`].
+    pub fn shared(path: &Path, options: &ShardsOptions) -> Result<Self> {
+        let directory = directory(path, options)?;
+        let place = directory.identity();
+        let place = place.map_err(|error| Error::io(format!("look at {}", path.display()), error))?;
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = shared.get(&place).and_then(Weak::upgrade) {
+            check_wanted(path, open.shards.layout(), options)?;
+            return Ok(Self { open });
+        }
+        let store = Self::on(path, Arc::new(directory), Arc::new(SystemClock), &SystemRandom, options)?;
+        shared.retain(|_, open| open.strong_count() > 0);
+        shared.insert(place, Arc::downgrade(&store.open));
+        Ok(store)
     }
 
     /// Opens a store on any [`Directory`]; `name` is for messages. This blocks.
@@ -99,30 +117,30 @@ impl RedbConfig {
         let misplaced = misplaced.into_iter().map(|misplaced| (misplaced.name.clone(), misplaced)).collect();
         let lane = |no| Arc::new(Lane::new(Arc::clone(&shards), no, Arc::clone(clock)));
         let lanes = shards.count().all().map(lane).collect();
-        Ok(Self { shards, lanes, misplaced: Arc::new(misplaced) })
+        Ok(Self { open: Arc::new(OpenStore { shards, lanes, misplaced }) })
     }
 
     /// The set of shards.
     #[must_use]
     pub fn shards(&self) -> &Shards {
-        &self.shards
+        &self.open.shards
     }
 
     /// The groups (namespaces) that are in another shard than they belong to. They are used where they are.
     pub fn misplaced(&self) -> impl Iterator<Item = &Misplaced> {
-        self.misplaced.values()
+        self.open.misplaced.values()
     }
 
     fn lane(&self, no: ShardNo) -> Result<Arc<Lane>> {
-        let lane = self.lanes.get(usize::from(no.0)).cloned();
+        let lane = self.open.lanes.get(usize::from(no.0)).cloned();
         lane.ok_or_else(|| Error::invalid(format!("shard {no}"), "there is no such shard"))
     }
 
     /// The shard of an object.
     fn lane_of(&self, path: &ObjectPath) -> Result<Arc<Lane>> {
         let group = objects::group_of(path.as_str());
-        let elsewhere = self.misplaced.get(group).map(|misplaced| misplaced.shard);
-        self.lane(elsewhere.unwrap_or_else(|| self.shards.home_of(group)))
+        let elsewhere = self.open.misplaced.get(group).map(|misplaced| misplaced.shard);
+        self.lane(elsewhere.unwrap_or_else(|| self.open.shards.home_of(group)))
     }
 
     /// The shards in which something may be below a prefix.
@@ -130,8 +148,16 @@ impl RedbConfig {
         if prefix.as_str().contains('/') {
             return Ok(vec![self.lane_of(prefix)?]);
         }
-        Ok(self.lanes.to_vec())
+        Ok(self.open.lanes.clone())
     }
+}
+
+fn directory(path: &Path, options: &ShardsOptions) -> Result<OsDirectory> {
+    let opened = if options.create { OsDirectory::create(path) } else { OsDirectory::open(path) };
+    opened.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::not_found(format!("the store directory {}", path.display())),
+        _ => Error::unavailable(format!("open the store directory {}: {error}", path.display()), error),
+    })
 }
 
 /// Sharded redb as a [`Backend`].
@@ -160,7 +186,7 @@ impl Redb {
     ///
     /// As [`Shard::compact`](super::Shard::compact).
     pub async fn compact(&self) -> Result<()> {
-        let shards = Arc::clone(&self.config.shards);
+        let shards = Arc::clone(&self.config.open.shards);
         blocking(move || shards.iter().try_for_each(|shard| shard.compact().map(drop))).await
     }
 }

@@ -36,8 +36,8 @@ Exit codes:
     or range unreachable
   4 corruption found          9 lag over --max-lag
 
-STORE is a path, file:///path, or in an object store s3://BUCKET/PREFIX, gs://… or az://…; `walkeep ls --help`
-lists their settings. WALKEEP_STORE and WALKEEP_NAMESPACE stand in for STORE and -n.";
+STORE is a path, file:///path, redb:///path, or in an object store s3://BUCKET/PREFIX, gs://… or az://…; `walkeep ls
+--help` lists their settings. WALKEEP_STORE and WALKEEP_NAMESPACE stand in for STORE and -n.";
 
 fn store_help() -> String {
     format!("STORE is {}", StoreUrl::help())

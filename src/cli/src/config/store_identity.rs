@@ -7,7 +7,7 @@ use super::file_identity::FileIdentity;
 /// Which place a store is: equal for two addresses of one place that differ in settings, such as a time limit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StoreIdentity {
-    /// A local directory.
+    /// A local directory, also that of a redb store.
     Directory(FileIdentity),
     /// The address without settings, and the server and the account that are named in it.
     Object(String, Option<String>, Option<String>),
@@ -20,6 +20,7 @@ impl StoreIdentity {
             StoreUrl::Object(location) => {
                 Self::Object(location.to_string(), location.endpoint.clone(), location.account.clone())
             }
+            StoreUrl::Redb(location) => Self::Directory(FileIdentity::of(&location.path)),
             // Whatever else there may be: its address.
             other => Self::Object(other.to_string(), None, None),
         }

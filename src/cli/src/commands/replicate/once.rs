@@ -37,7 +37,7 @@ pub(super) async fn run(
     namespace: &Namespace,
     json: bool,
 ) -> anyhow::Result<()> {
-    if store.path().is_some_and(|path| !path.exists()) {
+    if store.is_missing() {
         // A database that cannot be captured leaves no empty store behind.
         drop(Source::open(database, args.busy_timeout)?);
     }
