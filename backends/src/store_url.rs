@@ -4,6 +4,7 @@
 //! Invariants:
 //!
 //! - whatever has `://` in it is a URL, and one of an unknown scheme is refused: it is never taken for a path;
+//! - two stores in one (feature `copies`) are `mirror:?…` and `tiered:?…`, which hold addresses of this kind;
 //! - no credentials stand in it (see [`ObjectLocation`]), and none are shown.
 //!
 //! Which stores there are depends on the features; without `object` and `redb` their addresses are refused, and the error
@@ -21,6 +22,8 @@ use crate::fs::{Fs, FsConfig};
 use crate::object::{self, Credentials, Object, ObjectConfig, ObjectLocation};
 #[cfg(feature = "redb")]
 use crate::redb::{Redb, RedbLocation, location};
+#[cfg(feature = "copies")]
+use crate::store_pair::{self, Copies, MirrorLocation, TieredLocation};
 
 /// A place for a store.
 ///
@@ -43,6 +46,12 @@ pub enum StoreUrl {
     /// A set of sharded redb files on this machine.
     #[cfg(feature = "redb")]
     Redb(RedbLocation),
+    /// Two stores with the same objects.
+    #[cfg(feature = "copies")]
+    Mirror(Box<MirrorLocation>),
+    /// A local store in front of another one.
+    #[cfg(feature = "copies")]
+    Tiered(Box<TieredLocation>),
 }
 
 impl StoreUrl {
@@ -55,6 +64,8 @@ impl StoreUrl {
             location::FORM,
             #[cfg(feature = "object")]
             object::FORMS,
+            #[cfg(feature = "copies")]
+            store_pair::FORMS,
         ];
         forms.join(", ")
     }
@@ -68,6 +79,8 @@ impl StoreUrl {
             location::SETTINGS.to_string(),
             #[cfg(feature = "object")]
             object::SETTINGS.to_string(),
+            #[cfg(feature = "copies")]
+            store_pair::SETTINGS.to_string(),
         ];
         help.join("\n\n")
     }
@@ -90,6 +103,8 @@ impl StoreUrl {
             Self::Object(_) => None,
             #[cfg(feature = "redb")]
             Self::Redb(_) => None,
+            #[cfg(feature = "copies")]
+            Self::Mirror(_) | Self::Tiered(_) => None,
         }
     }
 
@@ -102,6 +117,83 @@ impl StoreUrl {
             Self::Object(_) => false,
             #[cfg(feature = "redb")]
             Self::Redb(location) => !location.path.exists(),
+            #[cfg(feature = "copies")]
+            Self::Mirror(mirror) => mirror.first.is_missing() && mirror.second.is_missing(),
+            #[cfg(feature = "copies")]
+            Self::Tiered(tiered) => tiered.remote.is_missing(),
+        }
+    }
+
+    /// The same place, with all paths in it as `absolute` has them.
+    #[must_use]
+    pub fn with_paths(self, absolute: &dyn Fn(&Path) -> PathBuf) -> Self {
+        match self {
+            Self::Directory(path) => Self::Directory(absolute(&path)),
+            #[cfg(feature = "copies")]
+            Self::Mirror(mirror) => {
+                let MirrorLocation { first, second, ack } = *mirror;
+                let (first, second) = (first.with_paths(absolute), second.with_paths(absolute));
+                Self::Mirror(Box::new(MirrorLocation { first, second, ack }))
+            }
+            #[cfg(feature = "copies")]
+            Self::Tiered(tiered) => Self::Tiered(Box::new(TieredLocation {
+                local: absolute(&tiered.local),
+                remote: tiered.remote.with_paths(absolute),
+                cache: tiered.cache.map(|cache| absolute(&cache)),
+                ..*tiered
+            })),
+            #[cfg(feature = "object")]
+            other @ Self::Object(_) => other,
+            #[cfg(feature = "redb")]
+            other @ Self::Redb(_) => other,
+        }
+    }
+
+    /// The two places of a store in two, with what they are called: the one that objects are copied from first.
+    #[cfg(feature = "copies")]
+    #[must_use]
+    pub fn sides(&self) -> Option<[(&'static str, Self); 2]> {
+        match self {
+            Self::Mirror(mirror) => {
+                Some([("first", mirror.first.clone()), ("second", mirror.second.clone())])
+            }
+            Self::Tiered(tiered) => {
+                let local = Self::Directory(tiered.local.clone());
+                Some([("local", local), ("remote", tiered.remote.clone())])
+            }
+            _ => None,
+        }
+    }
+
+    /// Opens a store in two places for bringing one up to the other; `None` for one place.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreUrl::create`].
+    #[cfg(feature = "copies")]
+    pub fn open_copies(&self) -> Result<Option<Copies>> {
+        match self {
+            Self::Mirror(mirror) => mirror.open(true).map(Some),
+            Self::Tiered(tiered) => tiered.open(true).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    #[cfg(feature = "copies")]
+    pub(crate) const fn is_pair(&self) -> bool {
+        matches!(self, Self::Mirror(_) | Self::Tiered(_))
+    }
+
+    /// Which place it is, without settings that do not change that.
+    #[cfg(feature = "copies")]
+    pub(crate) fn place(&self) -> String {
+        match self {
+            #[cfg(feature = "object")]
+            Self::Object(location) => {
+                let setting = |value: &Option<String>| value.clone().unwrap_or_default();
+                format!("{location} {} {}", setting(&location.endpoint), setting(&location.account))
+            }
+            other => other.to_string(),
         }
     }
 
@@ -119,6 +211,10 @@ impl StoreUrl {
             Self::Object(location) => open_object(location),
             #[cfg(feature = "redb")]
             Self::Redb(location) => open_redb(location, false),
+            #[cfg(feature = "copies")]
+            Self::Mirror(mirror) => mirror.open(false).map(Copies::into_backend),
+            #[cfg(feature = "copies")]
+            Self::Tiered(tiered) => tiered.open(false).map(Copies::into_backend),
         };
         opened.map_err(|error| match error {
             Error::NotFound { what } => {
@@ -140,6 +236,10 @@ impl StoreUrl {
             Self::Object(location) => open_object(location),
             #[cfg(feature = "redb")]
             Self::Redb(location) => open_redb(location, true),
+            #[cfg(feature = "copies")]
+            Self::Mirror(mirror) => mirror.open(true).map(Copies::into_backend),
+            #[cfg(feature = "copies")]
+            Self::Tiered(tiered) => tiered.open(true).map(Copies::into_backend),
         }
     }
 }
@@ -162,6 +262,14 @@ impl FromStr for StoreUrl {
         let refused = |what: String| Err(Error::invalid(what, format!("a store is {}", Self::forms())));
         if text.is_empty() {
             return refused("an empty name of a store".into());
+        }
+        #[cfg(feature = "copies")]
+        if let Some(query) = text.strip_prefix("mirror:?") {
+            return Ok(Self::Mirror(Box::new(MirrorLocation::parse(query)?)));
+        }
+        #[cfg(feature = "copies")]
+        if let Some(query) = text.strip_prefix("tiered:?") {
+            return Ok(Self::Tiered(Box::new(TieredLocation::parse(query)?)));
         }
         match text.split_once("://") {
             None => Ok(Self::Directory(text.into())),
@@ -193,6 +301,10 @@ impl fmt::Display for StoreUrl {
             Self::Object(location) => location.fmt(f),
             #[cfg(feature = "redb")]
             Self::Redb(location) => location.fmt(f),
+            #[cfg(feature = "copies")]
+            Self::Mirror(mirror) => mirror.fmt(f),
+            #[cfg(feature = "copies")]
+            Self::Tiered(tiered) => tiered.fmt(f),
         }
     }
 }

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use walkeep::backends::StoreUrl;
-use walkeep::core::libsql::Cluster;
 use walkeep::core::{FrameNo, Namespace, PinName};
 use walkeep_sqlite::IntegrityCheck;
 
 use crate::commands::{
     COMPACT_NOTES, CompactArgs, DetachArgs, ForkArgs, FreezeArgs, GcArgs, PinArgs, PinsArgs, RetainArgs,
-    RmArgs, UnpinArgs,
+    RmArgs, SyncArgs, UnpinArgs,
 };
+use crate::libsql_args::{ExportLibsqlArgs, ImportLibsqlArgs};
 use crate::quantity::{parse_duration, parse_size};
 use crate::reporting_args::{ReportingArgs, StatusArgs};
 use crate::store::StoreParser;
-use crate::store_format::{FormatArgs, parse_cluster};
+use crate::store_format::FormatArgs;
 use crate::time_arg::{self, TimeArg};
 
 const EXAMPLES: &str = "\
@@ -138,6 +138,9 @@ pub(crate) enum Command {
     /// Show where replication stands: what is captured, what is stored, and how far behind it is
     #[command(after_help = store_help())]
     Status(StatusArgs),
+    /// Copy what the second store of a mirror lacks, or the remote one of a tiered store
+    #[command(after_help = store_help())]
+    Sync(SyncArgs),
     /// Look at a configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -169,54 +172,6 @@ pub(crate) enum Export {
     /// A namespace as segments that libsql-wal reads: one for each stored segment
     #[command(after_help = store_help())]
     Libsql(ExportLibsqlArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct IntoArgs {
-    /// The store to write to, created if it is new
-    #[arg(long, value_name = "STORE2", value_parser = StoreParser)]
-    pub(crate) into: StoreUrl,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ImportLibsqlArgs {
-    /// The bucket of libsql-wal; may be left out with --seg-dir
-    #[arg(value_name = "STORE", value_parser = StoreParser)]
-    pub(crate) store: Option<StoreUrl>,
-    /// The cluster; by default the only one
-    #[arg(long, value_name = "ID", value_parser = parse_cluster, requires = "store")]
-    pub(crate) cluster: Option<Cluster>,
-    /// The namespace; by default the only one of the cluster
-    #[arg(short, long, value_name = "NS")]
-    pub(crate) namespace: Option<Namespace>,
-    #[command(flatten)]
-    pub(crate) into: IntoArgs,
-    /// The namespace to write; by default of the same name
-    #[arg(long = "as", value_name = "NS2")]
-    pub(crate) as_namespace: Option<Namespace>,
-    /// A directory with local segment files (*.seg), which go on behind the bucket or stand alone; only read
-    #[arg(long, value_name = "DIR")]
-    pub(crate) seg_dir: Option<PathBuf>,
-    /// The checkpointed database that the local segment files go on from, if they do not begin at frame 1; only read
-    #[arg(long, value_name = "FILE", requires = "seg_dir")]
-    pub(crate) db: Option<PathBuf>,
-    /// Use a store that cannot tell two writers apart: of two at once, one loses what it was told is stored
-    #[arg(long)]
-    pub(crate) unfenced: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ExportLibsqlArgs {
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-    /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
-    pub(crate) namespace: Option<Namespace>,
-    #[command(flatten)]
-    pub(crate) into: IntoArgs,
-    /// The cluster to write to
-    #[arg(long, value_name = "ID", value_parser = parse_cluster)]
-    pub(crate) cluster: Cluster,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod config;
 #[cfg(test)]
 mod documents;
 mod failure;
+mod libsql_args;
 mod log_output;
 mod metrics;
 mod output;

@@ -10,7 +10,7 @@ use walkeep::core::Namespace;
 use walkeep::libsql::{ExportOptions, export};
 
 use super::only_namespace;
-use crate::args::ExportLibsqlArgs;
+use crate::libsql_args::ExportLibsqlArgs;
 use crate::output;
 use crate::store::Store;
 

@@ -13,8 +13,8 @@ use walkeep::libsql::{ImportOptions, ImportSource, Imported, LocalLog, import};
 use walkeep::{Error, Handles};
 
 use super::only_namespace;
-use crate::args::{ImportLibsqlArgs, IntoArgs};
 use crate::failure::Usage;
+use crate::libsql_args::{ImportLibsqlArgs, IntoArgs};
 use crate::output;
 use crate::store::Store;
 use crate::store_format::{FormatArgs, StoreFormat};

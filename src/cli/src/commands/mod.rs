@@ -21,6 +21,7 @@ mod retain;
 mod rm;
 mod segments;
 mod status;
+mod sync;
 mod verify;
 
 pub(crate) use compact::{CompactArgs, NOTES as COMPACT_NOTES};
@@ -32,6 +33,7 @@ pub(crate) use pin::{PinArgs, PinsArgs, UnpinArgs};
 pub(crate) use replicate::Done;
 pub(crate) use retain::RetainArgs;
 pub(crate) use rm::RmArgs;
+pub(crate) use sync::SyncArgs;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -73,6 +75,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(Import::Libsql(args)) => import::run(&args, json).await?,
         Command::Export(Export::Libsql(args)) => export::run(&args, json).await?,
         Command::Status(args) => return status::run(&args, json).await,
+        Command::Sync(args) => return sync::run(&args, json).await,
         Command::Config(ConfigCommand::Check { file }) => config::check(&file, json)?,
         Command::Completions { shell } => completions::run(shell),
     }

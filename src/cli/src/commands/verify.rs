@@ -4,14 +4,16 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use walkeep::Error;
+use walkeep::backends::StoreUrl;
 use walkeep::core::{Drill, Namespace};
-use walkeep::verify::{Report, restore_drill, verify, verify_since_last};
+use walkeep::verify::{CopiesReport, Report, compare_copies, restore_drill, verify, verify_since_last};
 use walkeep::{Bucket, Handles};
 
 use super::{is_gone, warn_foreign_folders, warn_ignored};
 use crate::args::VerifyArgs;
 use crate::failure::{CORRUPT, UNREACHABLE, Usage};
 use crate::output;
+use crate::store::Store;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -27,7 +29,30 @@ struct Row<'a> {
     foreign: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     restore_drill: Option<Drill>,
+    /// Of a store in two places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copies: Option<CopiesRow>,
     problems: Vec<String>,
+}
+
+/// What the two stores of one have in common.
+#[derive(Serialize)]
+struct CopiesRow {
+    first: &'static str,
+    second: &'static str,
+    alike: usize,
+    alike_bytes: u64,
+    only_in_first: usize,
+    only_in_second: usize,
+    differing: usize,
+}
+
+/// Two stores that are one, to be compared.
+struct Pair {
+    names: [&'static str; 2],
+    stores: [Store; 2],
+    /// Whether the second one may have more: a remote store has what other machines wrote.
+    second_has_more: bool,
 }
 
 pub(super) async fn run(args: &VerifyArgs, json: bool) -> anyhow::Result<ExitCode> {
@@ -51,6 +76,7 @@ pub(super) async fn run(args: &VerifyArgs, json: bool) -> anyhow::Result<ExitCod
              and join does not prove that they are of one log",
         );
     }
+    let pair = Pair::open(&args.store.store)?;
     let mut damaged = 0;
     for namespace in &namespaces {
         let (report, drill) = match look(&store.bucket, namespace, args).await {
@@ -62,8 +88,13 @@ pub(super) async fn run(args: &VerifyArgs, json: bool) -> anyhow::Result<ExitCod
             report => report?,
         };
         warn_ignored(namespace, report.ignored, report.unconfirmed);
-        damaged += usize::from(!report.problems.is_empty());
-        show(namespace, &report, drill, args.deep || args.since_last, json)?;
+        let mut problems = report.problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let copies = match &pair {
+            Some(pair) => Some(pair.compare(namespace, args.deep, &mut problems).await?),
+            None => None,
+        };
+        damaged += usize::from(!problems.is_empty());
+        show(namespace, &report, drill, copies, problems, args.deep || args.since_last, json)?;
     }
     warn_foreign_folders(foreign);
     Ok(if damaged > 0 { ExitCode::from(CORRUPT) } else { ExitCode::SUCCESS })
@@ -94,14 +125,53 @@ async fn look(
     }
 }
 
+impl Pair {
+    fn open(url: &StoreUrl) -> Result<Option<Self>, Error> {
+        let Some([(first, one), (second, other)]) = url.sides() else { return Ok(None) };
+        let second_has_more = matches!(url, StoreUrl::Tiered(_));
+        let stores = [Store::open(&one)?, Store::open(&other)?];
+        Ok(Some(Self { names: [first, second], stores, second_has_more }))
+    }
+
+    /// Compares what the two have of a namespace. What differs, or is lost, is a problem; what is not copied yet is none.
+    async fn compare(
+        &self,
+        namespace: &Namespace,
+        deep: bool,
+        problems: &mut Vec<String>,
+    ) -> Result<CopiesRow, Error> {
+        let ([one, other], [first, second]) = (&self.stores, self.names);
+        let report = compare_copies(&one.bucket, &other.bucket, namespace, deep).await?;
+        let CopiesReport { alike, alike_bytes, only_in_first, only_in_second, differing } = report;
+        problems.extend(differing.iter().map(|(path, how)| {
+            let how = how.replace("the first", &format!("the {first}"));
+            format!("{path} differs: {}", how.replace("the second", &format!("the {second}")))
+        }));
+        if !self.second_has_more {
+            let lost = |path| format!("{path} is in the {second} store alone: the {first} one has lost it");
+            problems.extend(only_in_second.iter().map(lost));
+        }
+        Ok(CopiesRow {
+            first,
+            second,
+            alike,
+            alike_bytes,
+            only_in_first: only_in_first.len(),
+            only_in_second: only_in_second.len(),
+            differing: differing.len(),
+        })
+    }
+}
+
 fn show(
     namespace: &Namespace,
     report: &Report,
     drill: Option<Drill>,
+    copies: Option<CopiesRow>,
+    problems: Vec<String>,
     deep: bool,
     json: bool,
 ) -> anyhow::Result<()> {
-    let problems = report.problems.iter().map(ToString::to_string).collect::<Vec<_>>();
     if json {
         return output::json(&Row {
             namespace,
@@ -115,6 +185,7 @@ fn show(
             proven_before: report.proven_before,
             restore_drill: drill,
             foreign: report.ignored.foreign + report.foreign_manifests,
+            copies,
             problems,
         });
     }
@@ -140,6 +211,13 @@ fn show(
         text = format!(
             "{text}; restored frame {} of {} to nowhere: it is what was recorded",
             drill.frame, drill.time
+        );
+    }
+    if let Some(CopiesRow { first, second, alike, only_in_first, only_in_second, .. }) = copies {
+        let alike = output::count(alike as u64, "object");
+        text = format!(
+            "{text}; copies: {alike} alike, {only_in_first} in the {first} store alone, {only_in_second} in the \
+             {second} alone"
         );
     }
     output::line(text);

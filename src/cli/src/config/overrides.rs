@@ -90,11 +90,7 @@ fn store(reader: &Reader<'_>, text: &Text) -> Option<StoreUrl> {
         let why = if plain { error.to_string() } else { format!("a store is {}", StoreUrl::forms()) };
         reader.refuse(&text.place, "this `store` is refused", why);
     });
-    let parsed = parsed.ok()?;
-    Some(match parsed.path() {
-        Some(path) => StoreUrl::Directory(reader.absolute(path)),
-        None => parsed,
-    })
+    Some(parsed.ok()?.with_paths(&|path| reader.absolute(path)))
 }
 
 fn some_bytes(text: &str) -> Result<u64, String> {

@@ -14,6 +14,7 @@ pub(crate) enum StoreIdentity {
 }
 
 impl StoreIdentity {
+    /// Of two stores in one the place is that of the one that decides.
     pub(crate) fn of(store: &StoreUrl) -> Self {
         match store {
             StoreUrl::Directory(path) => Self::Directory(FileIdentity::of(path)),
@@ -21,6 +22,8 @@ impl StoreIdentity {
                 Self::Object(location.to_string(), location.endpoint.clone(), location.account.clone())
             }
             StoreUrl::Redb(location) => Self::Directory(FileIdentity::of(&location.path)),
+            StoreUrl::Mirror(mirror) => Self::of(&mirror.first),
+            StoreUrl::Tiered(tiered) => Self::of(&tiered.remote),
             // Whatever else there may be: its address.
             other => Self::Object(other.to_string(), None, None),
         }

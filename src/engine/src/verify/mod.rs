@@ -7,8 +7,11 @@
 //!
 //! [`verify_since_last`] is as deep, and reads only what was not proven before; [`restore_drill`] tries a restore.
 //!
+//! [`compare_copies`] compares the two stores of a mirror, or of a tiered store.
+//!
 //! Damage does not end a verification: it is written down, and the rest is looked at as far as that makes sense.
 
+mod copies;
 mod drill;
 mod libsql;
 mod object;
@@ -28,6 +31,7 @@ use crate::manifests;
 use crate::stored_segment::OpenSegment;
 use crate::timeline::{Ignored, Timeline};
 use crate::view::{DATABASE_BYTES_MAX, View};
+pub use copies::{CopiesReport, compare_copies};
 pub use drill::{last_drill, restore_drill};
 use since::Proven;
 pub use since::verify_since_last;

@@ -1,0 +1,285 @@
+//! A mirror is one store, whatever becomes of either side of it: one writer wins, and no acknowledged commit is only in
+//! the side that is lost.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a panic is a failed test")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{TryStreamExt, future};
+use walkeep::backends::faulty::{Faults, Faulty};
+use walkeep::backends::fs::FsConfig;
+use walkeep::backends::mirror::{Mirror, MirrorAck, MirrorOptions};
+use walkeep::backends::{Fs, Memory};
+use walkeep::core::{Backend, Body, ByteRange, Error, ObjectPath, PageSize};
+use walkeep::verify::verify;
+use walkeep::{Bucket, RestorePoint, Writer};
+use walkeep_tests::handles::handles;
+use walkeep_tests::history::History;
+use walkeep_tests::persistent::Persistent;
+use walkeep_tests::switched::Switched;
+
+fn path(text: &str) -> ObjectPath {
+    ObjectPath::new(text).unwrap()
+}
+
+fn mirror<A: Backend, B: Backend>(first: Arc<A>, second: Arc<B>, ack: MirrorAck) -> Mirror<A, B> {
+    Mirror::new(first, second, MirrorOptions::new(ack).unwrap())
+}
+
+async fn settled<A: Backend, B: Backend>(mirror: &Mirror<A, B>) {
+    for _ in 0..100_000 {
+        if mirror.status().is_caught_up() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?}", mirror.status());
+}
+
+fn transact<B: Backend>(log: &mut History<B>, byte: u8) {
+    let before = log.commits.last().map_or(1000, |last| last.commit.time.get());
+    log.fill(u32::from(byte % 4) + 1, byte);
+    log.commit(4, before + 10);
+}
+
+#[tokio::test]
+async fn directories_and_mixed_mirrors_conform() {
+    for ack in [MirrorAck::Both, MirrorAck::First] {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let fs = |directory: &tempfile::TempDir| Arc::new(Fs::new(FsConfig::open(directory.path()).unwrap()));
+        let both = mirror(fs(&one), fs(&other), ack);
+        walkeep_core::conformance::everything(&both, None).await;
+        settled(&both).await;
+        let third = tempfile::tempdir().unwrap();
+        let mixed = mirror(Arc::new(Memory::new()), fs(&third), ack);
+        walkeep_core::conformance::everything(&mixed, None).await;
+    }
+}
+
+/// Everything that fails and is noticed. What a store lies about in listings is not the mirror's to heal.
+const NOTICED: Faults = Faults {
+    fail_before: 0.1,
+    throttled: 0.1,
+    conflict: 0.0,
+    late_apply: 0.0,
+    apply_then_hang: 0.0,
+    lost_put_reply: 0.15,
+    lost_delete_reply: 0.15,
+    short_body: 0.0,
+    flipped_body: 0.0,
+    stale_listing: 0.0,
+    partial_listing: 0.0,
+    duplicate_in_listing: 0.0,
+    unsorted_listing: 0.0,
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_mirror_over_stores_that_fail_conforms_for_who_does_not_give_up() {
+    for (seed, ack) in
+        [(1, MirrorAck::Both), (2, MirrorAck::First), (3, MirrorAck::Both), (4, MirrorAck::First)]
+    {
+        let first = Arc::new(Faulty::new(Memory::new(), NOTICED, seed).unwrap());
+        let second = Arc::new(Faulty::new(Memory::new(), NOTICED, seed + 100).unwrap());
+        let mirror = Persistent(mirror(Arc::clone(&first), Arc::clone(&second), ack));
+        walkeep_core::conformance::everything(&mirror, None).await;
+        settled(&mirror.0).await;
+        assert!(first.happened().len() >= 3 && second.happened().len() >= 3);
+        assert_eq!(first.inner().objects(), second.inner().objects());
+        assert_eq!(mirror.0.status().conflicts, []);
+    }
+}
+
+/// Damaged and late answers never get into the copy: what the second store has is what the first one has.
+#[tokio::test(start_paused = true)]
+async fn what_is_bent_on_the_way_is_not_copied() {
+    for seed in 0..20 {
+        let bent = Faults { short_body: 0.2, flipped_body: 0.2, conflict: 0.2, late_apply: 0.2, ..NOTICED };
+        let first = Arc::new(Faulty::new(Memory::new(), Faults::default(), seed).unwrap());
+        let mut log = History::open(Arc::clone(&first), PageSize::MIN, seed).await;
+        for byte in 0..10 {
+            transact(&mut log, byte);
+            log.store().await;
+        }
+        first.set_faults(Faults { short_body: 0.2, flipped_body: 0.2, ..Faults::default() }).unwrap();
+        let second = Arc::new(Faulty::new(Memory::new(), bent, seed + 100).unwrap());
+        let mirror = mirror(Arc::clone(&first), Arc::clone(&second), MirrorAck::First);
+        while mirror.catch_up().await.is_err() {}
+        second.apply_late().await;
+        mirror.catch_up().await.unwrap_or_default();
+        assert!(first.inner().objects() == second.inner().objects(), "seed {seed}");
+        assert_eq!(mirror.status().conflicts, [], "seed {seed}");
+    }
+}
+
+/// Creates of the same names through mirrors in several processes: for each name one content, in both stores, and whoever
+/// was told that it won has written it.
+#[tokio::test(start_paused = true)]
+async fn of_several_creates_one_wins_whatever_fails() {
+    const NAMES: usize = 6;
+    const WRITERS: u8 = 4;
+    let faults = Faults { conflict: 0.1, late_apply: 0.15, stale_listing: 0.1, ..NOTICED };
+    let mut won = 0;
+    for seed in 0..60 {
+        let ack = if seed % 2 == 0 { MirrorAck::Both } else { MirrorAck::First };
+        let first = Arc::new(Faulty::new(Memory::new(), faults, seed).unwrap());
+        let second = Arc::new(Faulty::new(Memory::new(), faults, seed + 1000).unwrap());
+        let names = (0..NAMES).map(|n| path(&format!("namespaces/a/manifest/{n}"))).collect::<Vec<_>>();
+        let writers = (0..WRITERS).map(|writer| {
+            let mirror = mirror(Arc::clone(&first), Arc::clone(&second), ack);
+            let names = &names;
+            async move {
+                let mut outcomes = Vec::new();
+                for name in names {
+                    let mut outcome = Err(Error::Unknown { what: String::new() });
+                    for _ in 0..3 {
+                        outcome = mirror.put_new(None, name, Body::from(vec![writer; 100])).await;
+                        if outcome.is_ok() {
+                            break;
+                        }
+                    }
+                    outcomes.push((writer, outcome));
+                }
+                (mirror, outcomes)
+            }
+        });
+        let done = future::join_all(writers).await;
+        first.apply_late().await;
+        second.apply_late().await;
+        let mut winners: BTreeMap<usize, u8> = BTreeMap::new();
+        for (_, outcomes) in &done {
+            for (n, (writer, outcome)) in outcomes.iter().enumerate() {
+                if outcome.is_ok() {
+                    won += 1;
+                    assert_eq!(winners.insert(n, *writer), None, "seed {seed}: two have won {n}");
+                    assert_eq!(first.inner().objects()[&names[n]], vec![*writer; 100], "seed {seed}");
+                    if ack == MirrorAck::Both {
+                        assert_eq!(second.inner().objects()[&names[n]], vec![*writer; 100], "seed {seed}");
+                    }
+                }
+            }
+        }
+        first.set_faults(Faults::default()).unwrap();
+        second.set_faults(Faults::default()).unwrap();
+        done[0].0.catch_up().await.unwrap();
+        assert_eq!(first.inner().objects(), second.inner().objects(), "seed {seed}");
+        assert!(done.iter().all(|(mirror, _)| mirror.status().conflicts.is_empty()), "seed {seed}");
+    }
+    assert!(won > 100, "{won}");
+}
+
+type Stores = (Arc<Switched<Memory>>, Arc<Switched<Memory>>);
+
+fn stores() -> Stores {
+    (Arc::new(Switched::over(Arc::new(Memory::new()))), Arc::new(Switched::over(Arc::new(Memory::new()))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn either_store_can_be_lost_once_a_commit_is_acknowledged_by_both() {
+    for lost in 0..2 {
+        let (first, second) = stores();
+        let both = mirror(Arc::clone(&first), Arc::clone(&second), MirrorAck::Both);
+        let mut log = History::open(Arc::new(both), PageSize::MIN, 3).await;
+        for byte in 0..8 {
+            transact(&mut log, byte);
+            log.store().await;
+        }
+        let left = if lost == 0 { &second } else { &first };
+        let gone = if lost == 0 { &first } else { &second };
+        gone.set_away(true);
+        // A mirror that was opened anew, and only reads.
+        let reader = mirror(Arc::clone(&first), Arc::clone(&second), MirrorAck::Both);
+        for bucket in
+            [Bucket::new(Arc::new(reader), None).unwrap(), Bucket::new(Arc::clone(left), None).unwrap()]
+        {
+            let report = verify(&bucket, &log.namespace, true).await.unwrap();
+            assert!(report.problems.is_empty(), "{:?}", report.problems);
+            assert_eq!((report.segments, report.states_proven), (8, 8));
+        }
+        // Nothing is acknowledged that would be in one store alone.
+        transact(&mut log, 99);
+        let sealed = log.seal().unwrap();
+        let stored = log.writer.store(&sealed).await;
+        assert!(stored.is_err(), "{stored:?}");
+        gone.set_away(false);
+        log.writer.store(&sealed).await.unwrap();
+        assert!(log.restore(RestorePoint::Latest).await.unwrap() == log.commits[8].file);
+    }
+}
+
+/// A second store that lags has no newer manifest. A writer that took its word would acknowledge what another one has cut
+/// off.
+#[tokio::test(start_paused = true)]
+async fn a_second_store_that_lags_fences_nobody() {
+    let (first, second) = stores();
+    let open = || Arc::new(mirror(Arc::clone(&first), Arc::clone(&second), MirrorAck::First));
+    let ours = open();
+    let mut log = History::open(Arc::clone(&ours), PageSize::MIN, 3).await;
+    transact(&mut log, 1);
+    log.store().await;
+    settled(&ours).await;
+
+    // Another one takes over; the second store does not hear of it.
+    second.set_away(true);
+    let bucket = Bucket::new(open(), None).unwrap();
+    let (other, _) = handles(2000, 77);
+    let taken = Writer::open(&bucket, &log.namespace, PageSize::MIN, &other).await.unwrap();
+    assert_eq!(taken.epoch().get(), 2);
+
+    // We lose the first store between our PUT and the look for a newer manifest: only the second one answers.
+    transact(&mut log, 2);
+    let sealed = log.seal().unwrap();
+    first.inner().put_new(None, &log.path(&sealed.summary.key), sealed.body.clone()).await.unwrap();
+    second.set_away(false);
+    first.set_away(true);
+    let manifests = path("namespaces/shop/manifest");
+    let listed = ours.list(None, &manifests, None, 8).try_collect::<Vec<_>>().await;
+    assert!(matches!(listed, Err(Error::Unavailable { .. })), "{listed:?}");
+    let newer = path("namespaces/shop/manifest/00000000000000000000.json");
+    assert!(matches!(ours.get(None, &newer, ByteRange::Full).await, Err(Error::Unavailable { .. })));
+    let stored = log.writer.store(&sealed).await;
+    assert!(!matches!(stored, Ok(_) | Err(Error::Fenced { .. })), "nobody knows: {stored:?}");
+    first.set_away(false);
+    assert!(matches!(log.writer.store(&sealed).await, Err(Error::Fenced { .. })));
+
+    // Who only reads is answered by the second store, as it was.
+    first.set_away(true);
+    let reader = Bucket::new(open(), None).unwrap();
+    let report = verify(&reader, &log.namespace, true).await.unwrap();
+    assert_eq!((report.segments, report.problems.len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_store_catches_up_after_it_was_away_and_is_at_any_time_what_the_first_was() {
+    let (first, second) = stores();
+    let ours = Arc::new(mirror(Arc::clone(&first), Arc::clone(&second), MirrorAck::First));
+    let mut log = History::open(Arc::clone(&ours), PageSize::MIN, 3).await;
+    second.set_away(true);
+    for byte in 0..30 {
+        transact(&mut log, byte);
+        log.store().await;
+        if byte % 10 == 9 {
+            log.reopen(PageSize::MIN).await.unwrap();
+        }
+    }
+    assert!(ours.status().waiting >= 30, "{:?}", ours.status());
+    second.set_away(false);
+    // At any time what the second store holds is a whole log.
+    let alone = Bucket::new(Arc::clone(&second), None).unwrap();
+    let mut seen = Vec::new();
+    while !ours.status().is_caught_up() {
+        match verify(&alone, &log.namespace, true).await {
+            Ok(report) => {
+                assert!(report.problems.is_empty(), "{:?}", report.problems);
+                seen.push(report.segments);
+            }
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let report = verify(&alone, &log.namespace, true).await.unwrap();
+    assert_eq!((report.segments, report.problems.len()), (30, 0));
+    assert!(seen.is_sorted(), "{seen:?}");
+    assert_eq!(first.inner().objects(), second.inner().objects());
+}
