@@ -5,6 +5,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use walkeep::Error;
+use walkeep::core::Namespace;
+use walkeep::core::catalog::Node;
 
 /// A request that failed.
 #[derive(Debug)]
@@ -15,12 +17,20 @@ pub struct Failure {
     pub why: String,
     /// Whether the transaction may have been stored all the same.
     pub unknown: bool,
+    /// The server to ask instead.
+    pub ask: Option<Box<Node>>,
 }
 
 impl Failure {
     /// One of which the outcome is known: nothing was done.
     pub fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self { status, why: why.into(), unknown: false }
+        Self { status, why: why.into(), unknown: false, ask: None }
+    }
+
+    /// Another server serves the tenant.
+    pub fn elsewhere(tenant: &Namespace, node: Node) -> Self {
+        let why = format!("node {} at {} serves tenant {tenant}", node.id, node.address);
+        Self { ask: Some(Box::new(node)), ..Self::new(StatusCode::MISDIRECTED_REQUEST, why) }
     }
 }
 
@@ -37,7 +47,7 @@ impl From<Error> for Failure {
             Error::Exhausted { .. } => (StatusCode::INSUFFICIENT_STORAGE, false),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, false),
         };
-        Self { status, why: error.to_string(), unknown }
+        Self { unknown, ..Self::new(status, error.to_string()) }
     }
 }
 
@@ -60,6 +70,10 @@ impl IntoResponse for Failure {
         let mut body = json!({ "error": self.why });
         if self.unknown {
             body["outcome"] = "unknown".into();
+        }
+        if let Some(node) = &self.ask {
+            body["node"] = node.id.as_str().into();
+            body["address"] = node.address.as_str().into();
         }
         (self.status, Json(body)).into_response()
     }

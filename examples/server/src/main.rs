@@ -12,8 +12,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use walkeep::backends::StoreUrl;
-use walkeep::{Error, Result};
-use walkeep_server_example::{Tenants, router};
+use walkeep::backends::os::OsDirectory;
+use walkeep::core::MemberName;
+use walkeep::core::catalog::NodeId;
+use walkeep::{Bucket, Error, Handles, Result};
+use walkeep_server_example::cluster::HEARTBEAT;
+use walkeep_server_example::{Cluster, Replicas, Server, Tenants, router};
 
 /// How long what is not stored yet may take at the end.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -33,6 +37,13 @@ struct Arguments {
     /// How many milliseconds a write may take to get to the store before its outcome is called unknown.
     #[arg(long, default_value_t = 10_000)]
     timeout_ms: u64,
+    /// A directory that several servers share, each with a data directory of its own: the catalog says which of them serves a
+    /// tenant.
+    #[arg(long, requires = "node")]
+    catalog: Option<PathBuf>,
+    /// The name of this server in the catalog. It keeps its address: give --listen a port.
+    #[arg(long, requires = "catalog")]
+    node: Option<MemberName>,
 }
 
 #[tokio::main]
@@ -51,7 +62,8 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<()> {
     let io = |what: String| move |error| Error::io(what, error);
     let store = arguments.store.parse::<StoreUrl>()?;
-    let tenants = Arc::new(Tenants::new(&arguments.data, store.create()?, &store.to_string())?);
+    let backend = store.create()?;
+    std::fs::create_dir_all(&arguments.data).map_err(io(format!("create {}", arguments.data.display())))?;
     // Fencing is about the store. That nobody else writes these files is for us to see to.
     let path = arguments.data.join("lock");
     let lock = File::options().create(true).write(true).truncate(false).open(&path);
@@ -62,11 +74,22 @@ async fn run(arguments: Arguments) -> Result<()> {
         }
         TryLockError::Error(error) => io(format!("lock {}", path.display()))(error),
     })?;
-    tenants.open_all().await?;
-
     let listening = format!("listen on {}", arguments.listen);
     let listener = TcpListener::bind(arguments.listen).await.map_err(io(listening.clone()))?;
-    println!("listening on {}", listener.local_addr().map_err(io(listening.clone()))?);
+    let address = listener.local_addr().map_err(io(listening.clone()))?;
+    let handles = Handles::system();
+    let (mut cluster, mut replicas) = (None, None);
+    if let (Some(catalog), Some(member)) = (&arguments.catalog, arguments.node) {
+        let node = NodeId::new(member.as_str())?;
+        cluster = Some(Cluster::join(catalog, node, &format!("http://{address}"), handles.clone()).await?);
+        let bucket = Bucket::new(Arc::new(Arc::clone(&backend)), None)?.named(&store);
+        let path = arguments.data.join("replicas");
+        replicas = Some(Arc::new(Replicas::new(&path, &bucket, &handles, member)?));
+    }
+    let tenants = Arc::new(Tenants::new(&arguments.data, backend, &store.to_string(), cluster)?);
+    let beating = tokio::spawn(beat(Arc::clone(&tenants)));
+    tenants.open_all().await?;
+    println!("listening on {address}");
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
     let told_to_stop = async move {
         tokio::select! {
@@ -75,8 +98,10 @@ async fn run(arguments: Arguments) -> Result<()> {
         }
     };
     // Requests that are being served are served to their end.
-    let routes = router(Arc::clone(&tenants), Duration::from_millis(arguments.timeout_ms));
+    let timeout = Duration::from_millis(arguments.timeout_ms);
+    let routes = router(Server { tenants: Arc::clone(&tenants), replicas, timeout });
     axum::serve(listener, routes).with_graceful_shutdown(told_to_stop).await.map_err(io(listening))?;
+    beating.abort();
     let left = tenants.close(SHUTDOWN).await;
     if left.is_empty() {
         return Ok(());
@@ -85,6 +110,19 @@ async fn run(arguments: Arguments) -> Result<()> {
     let what =
         format!("commits of {left} are not stored yet; they are on disk, and the next start stores them");
     Err(Error::Unavailable { what, source: None })
+}
+
+/// Says again and again that this server is there.
+async fn beat(tenants: Arc<Tenants>) {
+    if tenants.cluster().is_none() {
+        return;
+    }
+    loop {
+        if let Err(error) = tenants.beat().await {
+            tracing::warn!(%error, "the other servers could not be told that this one is there");
+        }
+        tokio::time::sleep(HEARTBEAT).await;
+    }
 }
 
 fn hear(kind: SignalKind) -> Result<tokio::signal::unix::Signal> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -9,6 +10,8 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout, timeout_at};
+use walkeep::core::Epoch;
+use walkeep::core::catalog::Generation;
 use walkeep::{Error, Result};
 use walkeep_sqlite::replication::{DatabaseSpec, Phase, Replication, Replicator, Status};
 use walkeep_sqlite::{Receipt, Replicated};
@@ -30,6 +33,10 @@ pub struct Tenant {
     status: watch::Receiver<Status>,
     /// Gone once it was stopped.
     replication: Mutex<Option<Replication>>,
+    /// Set before the last commit is waited for: nothing is written behind it.
+    closing: AtomicBool,
+    /// In which generation of its assignment it is served, where several servers share the tenants.
+    generation: Generation,
 }
 
 impl Tenant {
@@ -38,7 +45,7 @@ impl Tenant {
     /// # Errors
     ///
     /// What SQLite says, as `Io`; `Invalid` when the database does not continue what is stored; `Unavailable`.
-    pub async fn open(spec: DatabaseSpec, replicator: &Replicator) -> Result<Self> {
+    pub async fn open(spec: DatabaseSpec, generation: Generation, replicator: &Replicator) -> Result<Self> {
         let path = spec.path.clone();
         let connection = blocking(move || connect(&path)).await?;
         let name = spec.namespace.clone();
@@ -61,6 +68,8 @@ impl Tenant {
             connection: Arc::new(Mutex::new(connection)),
             status,
             replication: Mutex::new(Some(replication)),
+            closing: AtomicBool::new(false),
+            generation,
         })
     }
 
@@ -92,7 +101,31 @@ impl Tenant {
         blocking(move || connection.receipt()).await
     }
 
+    /// In which generation of its assignment it is served.
+    #[must_use]
+    pub const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The epoch that it is written under, once that is known.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.status.borrow().epoch.map(Epoch)
+    }
+
+    /// Whether its replication has ended: what is written to it would never be stored.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.status.borrow().phase == Phase::Failed
+    }
+
     fn check(&self) -> Result<(), Failure> {
+        if self.closing.load(Ordering::SeqCst) {
+            return Err(Failure::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this tenant is being closed; ask again",
+            ));
+        }
         let status = self.status.borrow();
         if status.phase != Phase::Failed {
             return Ok(());
@@ -109,6 +142,11 @@ impl Tenant {
     /// Those of [`Replication::stop`].
     pub async fn close(&self, within: Duration) -> Result<bool> {
         let deadline = Instant::now() + within;
+        {
+            // Behind the statement that runs now, if there is one.
+            let _connection = self.connection.lock().await;
+            self.closing.store(true, Ordering::SeqCst);
+        }
         let Some(replication) = self.replication.lock().await.take() else { return Ok(true) };
         // One that is still being opened is waited for too. What came of it, the stop says.
         let _ = timeout_at(deadline, replication.flush()).await;

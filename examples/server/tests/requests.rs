@@ -11,6 +11,7 @@ use walkeep::backends::memory::Memory;
 use walkeep::core::{Erased, FrameNo, PageSize, Storage};
 use walkeep::storage::{AsyncStorage, StorageOptions};
 use walkeep::{Bucket, DATABASE_BYTES_MAX, Error, Handles, RestorePoint, View};
+use walkeep_server_example::routes::Server as Served;
 use walkeep_server_example::{Tenants, router};
 use walkeep_tests::flaky::{Fault, Flaky};
 use walkeep_tests::sick::{Ailment, Sick};
@@ -44,10 +45,11 @@ impl Server {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let root = tempfile::tempdir().unwrap();
         let data = root.path().join("data");
-        let tenants = Arc::new(Tenants::new(&data, Erased::shared(Arc::clone(&store)), "memory").unwrap());
+        let tenants =
+            Arc::new(Tenants::new(&data, Erased::shared(Arc::clone(&store)), "memory", None).unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let routes = router(Arc::clone(&tenants), timeout);
+        let routes = router(Served { tenants: Arc::clone(&tenants), replicas: None, timeout });
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Self { root, store, tenants, address, client: Client::new() }
     }
