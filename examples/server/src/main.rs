@@ -63,7 +63,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let io = |what: String| move |error| Error::io(what, error);
     let store = arguments.store.parse::<StoreUrl>()?;
     let backend = store.create()?;
-    std::fs::create_dir_all(&arguments.data).map_err(io(format!("create {}", arguments.data.display())))?;
+    OsDirectory::create(&arguments.data).map_err(io(format!("create {}", arguments.data.display())))?;
     // Fencing is about the store. That nobody else writes these files is for us to see to.
     let path = arguments.data.join("lock");
     let lock = File::options().create(true).write(true).truncate(false).open(&path);
