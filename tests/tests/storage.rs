@@ -336,6 +336,40 @@ async fn a_storage_that_was_shut_down_refuses_and_does_not_panic() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_subscription_ends_when_the_namespace_is_deleted() {
+    let backend = Arc::new(Sick::over(Arc::new(Memory::new()), Duration::from_millis(10)));
+    let storage = storage_with(&backend, one_by_one(), 1);
+    let (mut shop, mut other) = (Tenant::open(&storage, "shop").await, Tenant::open(&storage, "other").await);
+    let mut durable = storage.subscribe(&shop.namespace).unwrap();
+    let mut of_other = storage.subscribe(&other.namespace).unwrap();
+    shop.store(&storage).unwrap();
+    assert_eq!(durable.next().await, Some(frame_no(2)));
+    for _ in 0..3 {
+        shop.store(&storage).unwrap();
+    }
+    storage.remove(&shop.namespace, None).await.unwrap();
+    assert_eq!(
+        durable.collect::<Vec<_>>().await.last().copied(),
+        shop.durable().last().copied().filter(|last| *last > frame_no(2))
+    );
+    shop.told(4).await;
+    assert!(storage.subscribe(&shop.namespace).is_err() && shop.store(&storage).is_err());
+    other.store(&storage).unwrap();
+    assert_eq!(of_other.next().await, Some(frame_no(2)), "the others go on");
+    // The name is free for a new one.
+    let mut again = Tenant::open(&storage, "shop").await;
+    let mut durable = storage.subscribe(&again.namespace).unwrap();
+    again.store(&storage).unwrap();
+    assert_eq!(durable.next().await, Some(frame_no(2)));
+
+    // Deleted elsewhere: the next segment tells.
+    let bucket = Bucket::new(Arc::clone(&backend), None).unwrap();
+    walkeep::remove(&bucket, &again.namespace, &handles(2000, 9).0).await.unwrap();
+    again.store(&storage).unwrap();
+    assert_eq!(durable.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_takeover_tells_everybody_who_waits_that_they_are_fenced() {
     let backend = Arc::new(Sick::over(Arc::new(Memory::new()), Duration::from_millis(10)));
     let storage = storage_with(&backend, one_by_one(), 1);

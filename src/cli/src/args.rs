@@ -9,8 +9,8 @@ use walkeep::core::{FrameNo, Namespace, PinName};
 use walkeep_sqlite::IntegrityCheck;
 
 use crate::commands::{
-    COMPACT_NOTES, CompactArgs, DetachArgs, ForkArgs, FreezeArgs, GcArgs, PinArgs, PinsArgs, RetainArgs,
-    RmArgs, SyncArgs, UnpinArgs,
+    CHANGES_NOTES, COMPACT_NOTES, ChangesArgs, CompactArgs, DetachArgs, FollowersArgs, ForkArgs, FreezeArgs,
+    GcArgs, InspectArgs, PinArgs, PinsArgs, RetainArgs, RmArgs, SyncArgs, UnpinArgs,
 };
 use crate::libsql_args::{ExportLibsqlArgs, ImportLibsqlArgs};
 use crate::quantity::{parse_duration, parse_size};
@@ -33,8 +33,8 @@ Exit codes:
   1 another failure           6 store unavailable
   2 usage, name, config file  7 refused to overwrite
   3 restore point, namespace  8 outcome unknown
-    or range unreachable
-  4 corruption found          9 lag over --max-lag
+    or range unreachable      9 lag over --max-lag
+  4 corruption found          10 command of --exec failed
 
 STORE is a path, file:///path, redb:///path, or in an object store s3://BUCKET/PREFIX, gs://… or az://…; `walkeep ls
 --help` lists their settings. WALKEEP_STORE and WALKEEP_NAMESPACE stand in for STORE and -n.";
@@ -117,6 +117,12 @@ pub(crate) enum Command {
     /// List the pins of a namespace
     #[command(after_help = store_help())]
     Pins(PinsArgs),
+    /// List who follows the log of a namespace, and how far each has come; or change that
+    #[command(after_help = store_help())]
+    Followers(FollowersArgs),
+    /// Write the next commits behind the position of a follower, one JSON document a line
+    #[command(after_help = format!("{CHANGES_NOTES}\n\n{}", store_help()))]
+    Changes(ChangesArgs),
     /// Give a fork a copy of what it shares, so that it stands alone
     #[command(after_help = store_help())]
     Detach(DetachArgs),
@@ -354,22 +360,6 @@ pub(crate) struct LogArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct InspectArgs {
-    /// The store, or the file of a segment
-    #[arg(value_name = "STORE|FILE", env = "WALKEEP_STORE", hide_env_values = true, value_parser = StoreParser)]
-    pub(crate) store: StoreUrl,
-    /// The segment's name, as `walkeep segments` shows it
-    #[arg(value_name = "KEY")]
-    pub(crate) key: Option<String>,
-    /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
-    pub(crate) namespace: Option<Namespace>,
-    /// List every frame: page, frame number, hash
-    #[arg(long)]
-    pub(crate) pages: bool,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
@@ -393,7 +383,7 @@ pub(crate) fn parse_frame(text: &str) -> Result<FrameNo, String> {
     text.parse().ok().and_then(FrameNo::new).ok_or_else(|| "a frame number is at least 1".to_string())
 }
 
-fn parse_poll(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_poll(text: &str) -> Result<Duration, String> {
     let poll = parse_duration(text)?;
     if poll < Duration::from_millis(50) {
         return Err("it must be at least 50ms".into());

@@ -19,7 +19,7 @@ fn every_exit_code_is_explained_in_the_help_and_in_the_documentation() {
         lines.collect::<Vec<_>>()
     };
     let documented = codes(table, "| ");
-    assert_eq!(documented, (0..=9).collect::<Vec<_>>());
+    assert_eq!(documented, (0..=10).collect::<Vec<_>>());
     assert_eq!(codes(&source, "//! | "), documented);
     let help = crate::args::Cli::command().render_help().to_string();
     let (_, help) = help.split_once("Exit codes:").unwrap();

@@ -12,6 +12,7 @@
 //! | 7 | refused to overwrite |
 //! | 8 | the outcome is unknown |
 //! | 9 | the lag is over `--max-lag` |
+//! | 10 | the command of `changes --exec` failed |
 
 use std::fmt;
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ pub(crate) const UNREACHABLE: u8 = 3;
 pub(crate) const CORRUPT: u8 = 4;
 pub(crate) const UNAVAILABLE: u8 = 6;
 pub(crate) const LAGGING: u8 = 9;
+const COMMAND_FAILED: u8 = 10;
 
 /// Wrong usage that the grammar of the command line cannot tell: a name made from a file, a choice left open.
 #[derive(Debug)]
@@ -39,6 +41,18 @@ impl fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// A command that the user had run for a commit, and that failed.
+#[derive(Debug)]
+pub(crate) struct CommandFailed(pub(crate) String);
+
+impl fmt::Display for CommandFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CommandFailed {}
 
 /// A failure, ready to be shown.
 #[derive(Debug, Serialize)]
@@ -63,6 +77,9 @@ impl Failure {
         let known = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
         let (kind, exit_code, hint) = match known {
             _ if error.chain().any(|cause| cause.is::<Usage>()) => ("usage", USAGE, USAGE_HINT),
+            _ if error.chain().any(|cause| cause.is::<CommandFailed>()) => {
+                ("command_failed", COMMAND_FAILED, "the commit was not acknowledged: it is delivered again")
+            }
             _ if config.is_some() => ("config", USAGE, CONFIG_HINT),
             Some(known) => classify(known),
             None => ("other", 1, USAGE_HINT),
@@ -110,6 +127,9 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
         Error::NotFound { what } if is_pin(what) => {
             ("not_found", UNREACHABLE, "`walkeep pins STORE -n NS` lists the pins")
         }
+        Error::NotFound { what } if is_of_followers(what) => {
+            ("not_found", UNREACHABLE, "`walkeep followers STORE -n NS` lists groups and members")
+        }
         Error::NotFound { .. } => ("not_found", UNREACHABLE, "`walkeep ls STORE` lists the namespaces"),
         Error::Unreachable(_) => {
             ("unreachable", UNREACHABLE, "`walkeep log STORE -n NS` lists the restore points")
@@ -129,6 +149,9 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
         Error::AlreadyExists { what } if is_pin(what) => {
             ("already_exists", 7, "choose another name, or take this one away with `walkeep unpin`")
         }
+        Error::AlreadyExists { what } if is_of_followers(what) => {
+            ("already_exists", 7, "choose another name, or delete it with `walkeep followers STORE delete`")
+        }
         Error::AlreadyExists { .. } => {
             ("already_exists", 7, "choose another name, or --force to replace a file")
         }
@@ -142,6 +165,11 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
         Error::Io { .. } => ("io", 1, "check that the path is right, and that you may read and write it"),
         _ => ("other", 1, USAGE_HINT),
     }
+}
+
+/// Whether an error is about followers.
+fn is_of_followers(what: &str) -> bool {
+    what.starts_with("group ") || what.starts_with("member ")
 }
 
 /// Whether an error is about a pin.

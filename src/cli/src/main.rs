@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod quantity;
 mod reporting_args;
+mod signals;
 mod store;
 mod store_format;
 mod time_arg;

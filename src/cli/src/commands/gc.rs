@@ -147,6 +147,14 @@ impl Changes {
         for name in &plan.expired {
             output::line(format!("  pin {name} has expired"));
         }
+        if let Some(hold) = &plan.held_by {
+            output::line(format!("  more would be dropped, but {hold}"));
+        }
+        for group in &plan.evicted {
+            output::line(format!(
+                "  group {group} of followers is past its cap: commits that it needs are dropped"
+            ));
+        }
     }
 }
 

@@ -5,18 +5,34 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use clap::Args;
 use serde::Serialize;
 use walkeep::backends::StoreUrl;
 use walkeep::backends::fs::{Fs, FsConfig};
 use walkeep::core::segment::Codec;
-use walkeep::core::{Commit, ObjectPath, SegmentKey};
+use walkeep::core::{Commit, Namespace, ObjectPath, SegmentKey};
 use walkeep::{Bucket, Error, OpenSegment, Timeline};
 
 use super::only_namespace;
-use crate::args::InspectArgs;
 use crate::failure::Usage;
 use crate::output;
-use crate::store::Store;
+use crate::store::{Store, StoreParser};
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The store, or the file of a segment
+    #[arg(value_name = "STORE|FILE", env = "WALKEEP_STORE", hide_env_values = true, value_parser = StoreParser)]
+    pub(crate) store: StoreUrl,
+    /// The segment's name, as `walkeep segments` shows it
+    #[arg(value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// The namespace; by default the only one of the store
+    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    pub(crate) namespace: Option<Namespace>,
+    /// List every frame: page, frame number, hash
+    #[arg(long)]
+    pub(crate) pages: bool,
+}
 
 #[derive(Serialize)]
 struct Document<'a> {

@@ -1,11 +1,13 @@
 //! The commands, one a file.
 
+mod changes;
 mod compact;
 mod completions;
 mod config;
 mod demo;
 mod detach;
 mod export;
+mod followers;
 mod fork;
 mod freeze;
 mod gc;
@@ -24,11 +26,14 @@ mod status;
 mod sync;
 mod verify;
 
+pub(crate) use changes::{ChangesArgs, NOTES as CHANGES_NOTES};
 pub(crate) use compact::{CompactArgs, NOTES as COMPACT_NOTES};
 pub(crate) use detach::DetachArgs;
+pub(crate) use followers::FollowersArgs;
 pub(crate) use fork::ForkArgs;
 pub(crate) use freeze::FreezeArgs;
 pub(crate) use gc::GcArgs;
+pub(crate) use inspect::InspectArgs;
 pub(crate) use pin::{PinArgs, PinsArgs, UnpinArgs};
 pub(crate) use replicate::Done;
 pub(crate) use retain::RetainArgs;
@@ -63,6 +68,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Compact(args) => compact::run(&args, json).await?,
         Command::Verify(args) => return verify::run(&args, json).await,
         Command::Fork(args) => fork::run(&args, json).await?,
+        Command::Followers(args) => followers::run(&args, json).await?,
+        Command::Changes(args) => changes::run(&args, json).await?,
         Command::Detach(args) => detach::run(&args, json).await?,
         Command::Rm(args) => rm::run(&args, json).await?,
         Command::Retain(args) => retain::run(&args, json).await?,

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use walkeep::core::{Namespace, ReplicaVersion, StateChecksum, UnixMillis};
 use walkeep::replica::{Applied, How, JournalMode, Replica, ReplicaOptions, Step};
 use walkeep::{Error, Handles};
@@ -12,6 +11,7 @@ use walkeep::{Error, Handles};
 use super::{only_namespace, open_directory_of, split_output};
 use crate::args::ReplicaArgs;
 use crate::output;
+use crate::signals::Signals;
 
 /// The longest pause while a store is away, unless `--poll` is longer.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -211,28 +211,6 @@ impl Report<'_> {
             pages_written: 0,
             state_checksum: version.state,
             verified: None,
-        }
-    }
-}
-
-/// The signals that end the command.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        Ok(Self { terminate, interrupt })
-    }
-
-    /// Waits for one; its name.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            biased;
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }

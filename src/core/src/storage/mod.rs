@@ -260,7 +260,8 @@ pub trait Storage: Debug + Send + Sync + 'static {
     ) -> BoxStream<'a, Result<SegmentInfo>>;
 
     /// The durable frame of a namespace that is open here, now and whenever it rises. Ends when the namespace is
-    /// closed, by another writer or by [`Storage::shutdown`].
+    /// closed: by another writer, because it was deleted, or by [`Storage::shutdown`]. What happens elsewhere is heard of
+    /// when the next segment is stored.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use walkeep_core::segment::{BlockDecoder, BlockEntry};
-use walkeep_core::{Commit, Error, FrameNo, HashSeed, PageCount, PageNo, Result, SegmentKey};
+use walkeep_core::{Commit, Error, FrameNo, HashSeed, PageCount, PageNo, PageSize, Result, SegmentKey};
 
 use crate::bucket::Bucket;
 use crate::stored_segment::OpenSegment;
@@ -85,6 +85,12 @@ impl Change {
     #[must_use]
     pub fn segment(&self) -> &SegmentKey {
         self.segment.key()
+    }
+
+    /// The size of a page.
+    #[must_use]
+    pub fn page_size(&self) -> PageSize {
+        self.segment.index().footer().header.page_size
     }
 
     /// How many frames its transaction has.

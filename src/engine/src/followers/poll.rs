@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What a poll found.
 #[derive(Clone, Debug)]
 pub struct Poll {
-    /// How far the member has come; `None`: not to the first frame.
+    /// How far the member has come, or has read on to; `None`: not to the first frame.
     pub position: Option<FrameNo>,
     /// The next commits, oldest first, as many as were asked for at most.
     pub changes: Vec<Change>,
@@ -83,6 +83,22 @@ impl Followers {
         member: &MemberName,
         limit: usize,
     ) -> Result<Poll> {
+        self.poll_behind(namespace, group, member, None, limit).await
+    }
+
+    /// The same for a member that has read on to a frame without acknowledging it: the commits behind that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Followers::poll`].
+    pub async fn poll_behind(
+        &self,
+        namespace: &Namespace,
+        group: &GroupName,
+        member: &MemberName,
+        read: Option<FrameNo>,
+        limit: usize,
+    ) -> Result<Poll> {
         let mut hole = None;
         for attempt in 1..=RELIST_MAX {
             if attempt > 1 {
@@ -90,7 +106,7 @@ impl Followers {
             }
             let manifest = manifests::present(&self.bucket, namespace).await?;
             let found = group_of(&manifest, group)?.clone();
-            let position = self.position_in(namespace, &manifest, group, member).await?;
+            let position = self.position_in(namespace, &manifest, group, member).await?.max(read);
             if !manifest.leads_on_from(position) {
                 let gone = Some(Gone { go_on_at: manifest.frontier() });
                 let mut poll = Poll { gone, ..Poll::empty(position) };

@@ -3,6 +3,8 @@
 //! Invariants: a group holds every commit behind its slowest member, as long as its cap allows; positions are read after
 //! the manifest, and only rise, so that an old reading keeps more.
 
+use std::fmt;
+
 use serde::Serialize;
 use walkeep_core::manifest::{Cap, Group, Slowest};
 use walkeep_core::{FrameNo, GroupName, Manifest, MemberName, Namespace, Result, UnixMillis};
@@ -24,6 +26,20 @@ pub struct Hold {
     pub position: Option<FrameNo>,
     /// The frontier may not pass this frame.
     pub until: FrameNo,
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { group, member, position, .. } = self;
+        match member {
+            Some(member) => write!(f, "follower {member} of group {group}")?,
+            None => write!(f, "group {group} of followers, which nobody has joined,")?,
+        }
+        match position {
+            Some(frame) => write!(f, " is at frame {frame}"),
+            None => f.write_str(" is before the first frame"),
+        }
+    }
 }
 
 /// The followers of a namespace, as a collection sees them.

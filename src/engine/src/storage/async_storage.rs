@@ -62,7 +62,7 @@ pub struct QueueStatus {
 ///
 /// Each namespace takes one create and one cheap read for each object, and no listing, while it has no other writer.
 pub struct AsyncStorage<B: Backend> {
-    shared: Arc<Shared<B>>,
+    pub(super) shared: Arc<Shared<B>>,
     /// Gone once it has ended and somebody has seen that.
     scheduler: Mutex<Option<JoinHandle<()>>>,
     abort: AbortHandle,
@@ -119,7 +119,7 @@ impl<B: Backend> AsyncStorage<B> {
         })
     }
 
-    fn bucket(&self, config: Option<&B::Config>) -> Result<Bucket> {
+    pub(super) fn bucket(&self, config: Option<&B::Config>) -> Result<Bucket> {
         (self.shared.bucket)(config.cloned())
     }
 

@@ -12,6 +12,7 @@ mod callbacks;
 mod no_storage;
 mod options;
 mod queue;
+mod removing;
 mod repeated;
 mod scheduler;
 mod sealed_reader;
