@@ -5,6 +5,7 @@
 //! their owner removes them: nothing that is queued is lost with the process, it has only to be handed over again.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,15 +17,16 @@ use tokio::time::{Instant, timeout_at};
 use walkeep_core::segment::SegmentIndex;
 use walkeep_core::storage::{Durable, FindSegment, LeftSegment, OnStored, SegmentInfo, SegmentReader};
 use walkeep_core::{
-    Backend, Epoch, Error, FrameNo, LogHead, Namespace, PageSize, RestorePoint, RestoreTarget, Restored,
-    Result, SealedSegment, SegmentKey, Storage,
+    Backend, Epoch, Error, FrameNo, LogHead, Namespace, PageSize, Quota, RestorePoint, RestoreTarget,
+    Restored, Result, SealedSegment, SegmentKey, Storage,
 };
 
 use super::options::StorageOptions;
 use super::queue::{Phase, Queue};
-use super::scheduler;
+use super::quota::{Standing, Usage};
 use super::segment_data::SegmentData;
 use super::shared::{Shared, State};
+use super::{scheduler, upload};
 use crate::bucket::Bucket;
 use crate::find;
 use crate::restore::{RestoreOptions, RestorePlan};
@@ -56,6 +58,12 @@ pub struct QueueStatus {
     pub last_error: Option<String>,
     /// Whether nothing more will be stored, because another writer took over, or trying again cannot help.
     pub closed: bool,
+    /// What it may take of the store.
+    pub quota: Quota,
+    /// What it takes, counting what is being stored; `None` while nothing limits it in bytes or segments.
+    pub used: Option<Usage>,
+    /// Whether the next segment waits because there is no room for it: see `last_error`.
+    pub over_quota: bool,
 }
 
 /// Stores segments in a backend, in the background.
@@ -108,7 +116,11 @@ impl<B: Backend> AsyncStorage<B> {
     pub fn status(&self, namespace: &Namespace) -> Option<QueueStatus> {
         let state = self.shared.state();
         let queue = state.queues.get(namespace)?;
+        let Standing { quota, used, refused } = state.ledger.standing(namespace);
         Some(QueueStatus {
+            quota,
+            used,
+            over_quota: refused.is_some() && queue.has_work(),
             epoch: queue.head.epoch,
             durable: queue.durable,
             segments: queue.len(),
@@ -117,6 +129,19 @@ impl<B: Backend> AsyncStorage<B> {
             last_error: queue.last_error.as_ref().map(ToString::to_string),
             closed: queue.phase == Phase::Closed,
         })
+    }
+
+    /// Sets what a namespace may take, now or when it is opened; `None`: what [`StorageOptions::quota`] says. What waits for
+    /// room goes on at once if there is some now.
+    pub fn set_quota(&self, namespace: &Namespace, quota: Option<Quota>) {
+        self.shared.state().ledger.set_quota(namespace, quota);
+        self.shared.hurry();
+    }
+
+    /// Sets how many bytes all namespaces that are open here may take together.
+    pub fn set_total(&self, total_bytes_max: Option<NonZeroU64>) {
+        self.shared.state().ledger.set_total(total_bytes_max);
+        self.shared.hurry();
     }
 
     pub(super) fn bucket(&self, config: Option<&B::Config>) -> Result<Bucket> {
@@ -193,6 +218,12 @@ impl<B: Backend> Storage for AsyncStorage<B> {
         }
         let writer = Writer::open(&self.bucket(config)?, namespace, page_size, &self.shared.handles).await?;
         let head = writer.head().await?;
+        let now = self.shared.handles.clock.now();
+        let uncounted = self.shared.state().ledger.uncounted(namespace, now);
+        let counted = match uncounted.contains(namespace) {
+            true => Some(upload::count(writer.bucket(), namespace).await?),
+            false => None,
+        };
         let mut state = self.shared.state();
         if state.closing {
             return Err(was_shut_down(format!("opening namespace {namespace}")));
@@ -210,6 +241,9 @@ impl<B: Backend> Storage for AsyncStorage<B> {
         }
         let why = fenced(before.unwrap_or_default(), head.epoch);
         state.replace(namespace, Queue::new(head, writer.trying_once()), &why);
+        if let Some(counted) = counted {
+            state.ledger.count(namespace, &counted, now);
+        }
         Ok(head)
     }
 

@@ -12,6 +12,7 @@ mod callbacks;
 mod no_storage;
 mod options;
 mod queue;
+mod quota;
 mod removing;
 mod repeated;
 mod scheduler;
@@ -25,6 +26,7 @@ mod upload;
 pub use async_storage::{AsyncStorage, QueueStatus};
 pub use no_storage::NoStorage;
 pub use options::StorageOptions;
+pub use quota::Usage;
 pub use test_storage::TestStorage;
 
 use walkeep_core::Error;

@@ -1,9 +1,10 @@
 //! How an [`AsyncStorage`](super::AsyncStorage) works: plain data.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use walkeep_core::{Error, Result};
+use walkeep_core::{Error, Quota, Result};
 
 use crate::view::DATABASE_BYTES_MAX;
 
@@ -31,6 +32,11 @@ pub struct StorageOptions {
     pub back_off_max_ms: u64,
     /// The largest database that is restored, in bytes; default 2^40.
     pub database_bytes_max: u64,
+    /// What each namespace may take that has no quota of its own
+    /// ([`AsyncStorage::set_quota`](super::AsyncStorage::set_quota)); default unlimited.
+    pub quota: Quota,
+    /// Bytes of stored segments of all namespaces together that are open here; default unlimited.
+    pub total_bytes_max: Option<NonZeroU64>,
 }
 
 impl Default for StorageOptions {
@@ -44,6 +50,8 @@ impl Default for StorageOptions {
             back_off_first_ms: 200,
             back_off_max_ms: 30_000,
             database_bytes_max: DATABASE_BYTES_MAX,
+            quota: Quota::UNLIMITED,
+            total_bytes_max: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use walkeep_core::storage::OnStored;
 use walkeep_core::{Error, FrameNo, LogHead, Namespace, Result, SealedSegment, UnixMillis};
 
 use super::callbacks::Callbacks;
+use crate::bucket::Bucket;
 use crate::writer::Writer;
 
 /// Segments that are merged into one at most.
@@ -60,6 +61,8 @@ pub(super) struct Queue<C> {
     pub(super) opening: u64,
     pub(super) head: LogHead,
     pub(super) writer: Arc<Mutex<Writer>>,
+    /// The store that it was opened in.
+    pub(super) home: Bucket,
     pub(super) phase: Phase,
     /// Attempts that failed since the last one that did not.
     pub(super) failures: u32,
@@ -79,9 +82,11 @@ pub(super) struct Queue<C> {
 impl<C: Clone> Queue<C> {
     pub(super) fn new(head: LogHead, writer: Writer) -> Self {
         let durable = head.durable.map(|commit| commit.frame_no);
+        let home = writer.bucket().clone();
         Self {
             opening: 0,
             head,
+            home,
             writer: Arc::new(Mutex::new(writer)),
             phase: Phase::Idle,
             failures: 0,

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use walkeep_core::{Backend, Error, FrameNo, Namespace, Result};
+use walkeep_core::{Backend, Error, Namespace};
 
 use super::queue::Phase;
 use super::shared::Shared;
-use super::upload::Upload;
+use super::upload::{Attempt, Upload};
 
 /// An upload under way.
 struct Running {
@@ -56,13 +56,22 @@ fn next<B: Backend>(shared: &Arc<Shared<B>>, running: usize, failing: usize) -> 
 }
 
 /// Notes what came of an upload, and returns how long the namespace pauses.
-fn finish<B: Backend>(shared: &Shared<B>, running: &Running, outcome: Result<FrameNo>) -> Option<Duration> {
+fn finish<B: Backend>(shared: &Shared<B>, running: &Running, attempt: Attempt) -> Option<Duration> {
     let mut state = shared.state();
     let closing = state.closing;
     let found = state.queues.get_mut(&running.namespace);
     let queue = found.filter(|queue| queue.opening == running.opening)?;
     let held = queue.memory_bytes();
     let mut pause = None;
+    let outcome = match attempt {
+        Attempt::Made(outcome) => outcome,
+        Attempt::Later(wait) => {
+            if queue.phase == Phase::Running {
+                queue.phase = Phase::Paused;
+            }
+            return Some(wait);
+        }
+    };
     match outcome {
         Ok(_) => queue.stored(),
         Err(error) if queue.turn.as_ref().is_some_and(|turn| turn.repeated) && is_verdict(&error) => {
@@ -100,7 +109,7 @@ const fn is_verdict(error: &Error) -> bool {
 
 /// Serves all namespaces until the storage is closed and nothing waits any more.
 pub(super) async fn run<B: Backend>(shared: Arc<Shared<B>>) {
-    let mut uploads: JoinSet<Result<FrameNo>> = JoinSet::new();
+    let mut uploads: JoinSet<Attempt> = JoinSet::new();
     let mut running: BTreeMap<tokio::task::Id, Running> = BTreeMap::new();
     let mut pauses: BinaryHeap<Pause> = BinaryHeap::new();
     let mut asked = 0;
@@ -133,7 +142,7 @@ pub(super) async fn run<B: Backend>(shared: Arc<Shared<B>>) {
         };
         let (id, outcome) = match ended {
             Ok((id, outcome)) => (id, outcome),
-            Err(error) => (error.id(), Err(super::not_finished(error))),
+            Err(error) => (error.id(), Attempt::Made(Err(super::not_finished(error)))),
         };
         let Some(done) = running.remove(&id) else { continue };
         if let Some(pause) = finish(&shared, &done, outcome) {

@@ -10,6 +10,7 @@ use walkeep_core::{Backend, Error, Namespace, Result};
 
 use super::options::StorageOptions;
 use super::queue::{Phase, Queue};
+use super::quota::Ledger;
 use crate::bucket::Bucket;
 use crate::writer::Handles;
 
@@ -26,6 +27,8 @@ pub(super) struct Shared<B: Backend> {
 /// The queues, and who is to be served.
 pub(super) struct State<C> {
     pub(super) queues: BTreeMap<Namespace, Queue<C>>,
+    /// Quotas, and what is used of them.
+    pub(super) ledger: Ledger,
     /// Those that are ready, in turn: whose last attempt did not fail, and whose did.
     pub(super) ready: VecDeque<Namespace>,
     pub(super) ready_again: VecDeque<Namespace>,
@@ -81,6 +84,7 @@ impl<B: Backend> Shared<B> {
     ) -> Self {
         let state = State {
             queues: BTreeMap::new(),
+            ledger: Ledger::new(options.quota, options.total_bytes_max),
             ready: VecDeque::new(),
             ready_again: VecDeque::new(),
             openings: 0,
@@ -105,6 +109,12 @@ impl<B: Backend> Shared<B> {
     /// Waits until the scheduler is to look again.
     pub(super) async fn woken(&self) {
         self.wake.notified().await;
+    }
+
+    /// Lets everybody be served whose pause has not ended.
+    pub(super) fn hurry(&self) {
+        self.state().hurry = true;
+        self.wake();
     }
 
     /// Takes no more segments, and ends all pauses. The scheduler ends when nothing waits any more.

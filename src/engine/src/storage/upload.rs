@@ -1,14 +1,31 @@
-//! One attempt to store what a namespace's turn is, or to compare what it repeats.
+//! One attempt to store what a namespace's turn is, or to compare what it repeats. Room is taken for it first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, OnceCell};
-use walkeep_core::{Backend, Error, FrameNo, HashSeed, Namespace, Random, Result, SealedSegment, SegmentId};
+use walkeep_core::{
+    Backend, Error, FrameNo, HashSeed, Namespace, Random, Result, SealedSegment, SegmentId, SegmentKey,
+};
 
 use super::queue::{Queue, Turn};
 use super::shared::Shared;
 use super::{batch, not_finished, repeated, sealed_reader};
+use crate::bucket::Bucket;
 use crate::writer::Writer;
+
+/// How many names one request of a count asks for.
+const COUNT_PAGE: usize = 1000;
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// It was made.
+    Made(Result<FrameNo>),
+    /// It is to be made after so long: the namespace stores as often as it may. Nothing has failed.
+    Later(Duration),
+}
 
 /// An attempt, ready to be made.
 pub(super) struct Upload<B: Backend> {
@@ -46,20 +63,67 @@ impl<B: Backend> Upload<B> {
     }
 
     /// Makes the attempt, within its bound.
-    pub(super) async fn run(self) -> Result<FrameNo> {
+    pub(super) async fn run(self) -> Attempt {
         let bytes = self.segments.iter().map(|segment| segment.summary.len).sum();
         let bound = self.shared.options.attempt_timeout(bytes);
-        match tokio::time::timeout(bound, self.attempt()).await {
-            Ok(outcome) => outcome,
+        let outcome = match tokio::time::timeout(bound, self.attempt()).await {
+            Ok(Ok(Some(stored))) => Ok(stored),
+            Ok(Ok(None)) => return Attempt::Later(self.wait()),
+            Ok(Err(error)) => Err(error),
             Err(_) => {
                 let what =
                     format!("storing a segment of namespace {} took longer than {bound:?}", self.namespace);
                 Err(Error::Unknown { what })
             }
+        };
+        if let Some(object) = self.object.get() {
+            let mut state = self.shared.state();
+            state.ledger.settle(&self.namespace, &object.summary.key, outcome.as_ref().err());
         }
+        Attempt::Made(outcome)
     }
 
-    async fn attempt(&self) -> Result<FrameNo> {
+    /// Takes a token for an object that is new. Whether there was one.
+    fn may_begin(&self, key: &SegmentKey) -> bool {
+        let now = self.shared.handles.clock.now();
+        let mut state = self.shared.state();
+        state.ledger.has(&self.namespace, key) || state.ledger.take_token(&self.namespace, now).is_ok()
+    }
+
+    /// How long until there is a token.
+    fn wait(&self) -> Duration {
+        let now = self.shared.handles.clock.now();
+        self.shared.state().ledger.wait(&self.namespace, now)
+    }
+
+    /// Takes room for an object, counted anew if there seems to be none.
+    async fn take_room(&self, object: &SealedSegment) -> Result<()> {
+        let (key, bytes) = (object.summary.key, object.summary.len);
+        let now = || self.shared.handles.clock.now();
+        let uncounted = self.shared.state().ledger.uncounted(&self.namespace, now());
+        for namespace in &uncounted {
+            self.count(namespace).await?;
+        }
+        let taken = self.shared.state().ledger.reserve(&self.namespace, key, bytes, now());
+        if taken.is_ok() || uncounted.contains(&self.namespace) {
+            return taken;
+        }
+        // Something may have been deleted since.
+        self.count(&self.namespace).await?;
+        self.shared.state().ledger.reserve(&self.namespace, key, bytes, now())
+    }
+
+    async fn count(&self, namespace: &Namespace) -> Result<()> {
+        let home = self.shared.state().queues.get(namespace).map(|queue| queue.home.clone());
+        let Some(home) = home else { return Ok(()) };
+        let listed = count(&home, namespace).await?;
+        let now = self.shared.handles.clock.now();
+        self.shared.state().ledger.count(namespace, &listed, now);
+        Ok(())
+    }
+
+    /// The attempt; `None` when it may not be made yet.
+    async fn attempt(&self) -> Result<Option<FrameNo>> {
         let mut writer = self.writer.lock().await;
         match &self.config {
             Some(config) => writer.move_to((self.shared.bucket)(Some(config.clone()))?).await?,
@@ -67,14 +131,18 @@ impl<B: Backend> Upload<B> {
         }
         if self.repeated {
             let Some(segment) = self.segments.first() else { return Err(no_segments()) };
-            return repeated::check(writer.bucket(), &self.namespace, segment).await;
+            return repeated::check(writer.bucket(), &self.namespace, segment).await.map(Some);
         }
         let object = self.object.get_or_try_init(|| self.object()).await?;
+        if !self.may_begin(&object.summary.key) {
+            return Ok(None);
+        }
+        self.take_room(object).await?;
         // Each time: a file may have changed since the attempt before.
         let checked = object.clone();
         let check = move || sealed_reader::check(&checked);
         tokio::task::spawn_blocking(check).await.map_err(not_finished)??;
-        writer.store(object).await
+        writer.store(object).await.map(Some)
     }
 
     /// What is to be put: the only segment as it is, or several, which are checked and merged.
@@ -90,6 +158,19 @@ impl<B: Backend> Upload<B> {
             }
         };
         tokio::task::spawn_blocking(work).await.map_err(not_finished)?
+    }
+}
+
+/// The segments that a listing shows, with their sizes.
+pub(super) async fn count(bucket: &Bucket, namespace: &Namespace) -> Result<BTreeMap<SegmentKey, u64>> {
+    let (mut counted, mut after) = (BTreeMap::new(), None);
+    loop {
+        let page = bucket.list_segments(namespace, after.as_ref(), COUNT_PAGE).await?;
+        counted.extend(page.listed.into_iter().flatten().map(|segment| (segment.key, segment.size)));
+        if !page.more {
+            return Ok(counted);
+        }
+        after = page.last;
     }
 }
 
