@@ -4,6 +4,7 @@ pub mod app;
 pub mod background;
 pub mod capture_scene;
 pub mod careless;
+pub mod catalog_model;
 pub mod command;
 pub mod compact_scene;
 pub mod cut_off;

@@ -18,7 +18,7 @@ use super::lock_holder;
 /// An open directory of the operating system.
 #[derive(Debug)]
 pub struct OsDirectory {
-    dir: Dir,
+    pub(super) dir: Dir,
 }
 
 impl OsDirectory {

@@ -1,6 +1,7 @@
 //! The machine itself behind the handles of `walkeep-core`.
 
 mod directory;
+mod exchange;
 mod lock_holder;
 
 #[expect(clippy::disallowed_methods, reason = "this is the handle that the ban points to")]

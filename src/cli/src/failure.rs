@@ -127,6 +127,9 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
         Error::NotFound { what } if is_pin(what) => {
             ("not_found", UNREACHABLE, "`walkeep pins STORE -n NS` lists the pins")
         }
+        Error::NotFound { what } if what.ends_with(" in the catalog") => {
+            ("not_found", UNREACHABLE, "`walkeep catalog list` lists the namespaces of a catalog")
+        }
         Error::NotFound { what } if is_of_followers(what) => {
             ("not_found", UNREACHABLE, "`walkeep followers STORE -n NS` lists groups and members")
         }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
+use walkeep_core::catalog::CatalogPart;
 use walkeep_core::libsql::{Cluster, clusters_folder};
 use walkeep_core::{
     Backend, Body, ByteRange, Error, Layout, Leftovers, Namespace, NativeLayout, ObjectMeta, ObjectPath,
@@ -106,6 +107,11 @@ pub(crate) struct SegmentListing {
 
 /// How many namespaces one request for their names asks for.
 const NAMESPACES_PAGE: usize = 1000;
+
+/// Whether a directory among the namespaces is one of Walkeep's own.
+fn is_reserved(name: &str) -> bool {
+    CatalogPart::ALL.iter().any(|part| part.system_namespace() == name)
+}
 
 impl Bucket {
     /// The store that `backend` gives under `config` (`None`: its default), in Walkeep's own layout.
@@ -208,8 +214,9 @@ impl Bucket {
             let last_page = page.len() < NAMESPACES_PAGE;
             after = page.last().cloned();
             for name in page {
-                match Namespace::new(name) {
+                match Namespace::new(name.as_str()) {
                     Ok(namespace) => found.push(namespace),
+                    Err(_) if is_reserved(&name) => {}
                     Err(_) => foreign += 1,
                 }
             }

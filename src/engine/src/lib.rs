@@ -15,6 +15,7 @@
 //! - [`followers`] read the log commit by commit, each with a position that outlives it;
 //! - a [`Replica`](replica::Replica) is a file that is kept at the newest commit, for readers;
 //! - [`compact`](mod@compact) merges stored segments, so that a restore reads few and collecting can free space;
+//! - [`catalog`] ties the metadata of a server of many databases to a store;
 //! - [`history`](fn@history) lists commits, and [`verify`](mod@verify) proves what is stored;
 //! - the module [`libsql`](mod@libsql) reads buckets of libsql-wal in place, imports and writes them.
 //!
@@ -63,6 +64,7 @@
 //! ```
 
 mod bucket;
+pub mod catalog;
 mod claim;
 pub mod compact;
 mod explain;

@@ -16,6 +16,7 @@ mod namespaces;
 mod nodes;
 mod opening;
 mod records;
+mod reshard;
 mod segments;
 mod table;
 mod tables;

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use walkeep_core::catalog::{Catalog, CatalogIdentity, NamespaceSettings, NodeId};
+use walkeep_core::catalog::{Catalog, CatalogIdentity, CatalogPart, NamespaceSettings, NodeId};
 use walkeep_core::conformance::catalog as suite;
 use walkeep_core::shards::{ShardCount, ShardNo, ShardPurpose};
-use walkeep_core::{Directory, Error, Namespace};
+use walkeep_core::{Clock, Directory, Error, Namespace};
 
 use super::RedbCatalog;
 use super::table::Numbers;
@@ -127,4 +127,94 @@ fn a_creation_that_was_cut_short_begins_again() {
     let identity: CatalogIdentity = catalog.identity().unwrap();
     drop(catalog);
     assert_eq!(open(directory.path(), &options(4)).unwrap().identity().unwrap(), identity);
+}
+
+fn filled(path: &Path) -> (Vec<String>, CatalogIdentity) {
+    let catalog = open(path, &options(4)).unwrap();
+    suite::namespaces_are_listed_by_prefix_in_pages(&catalog);
+    suite::deleting_a_namespace_takes_everything_with_it(&catalog);
+    seen(&catalog)
+}
+
+/// All that a catalog holds.
+fn seen(catalog: &RedbCatalog) -> (Vec<String>, CatalogIdentity) {
+    let mut seen = Vec::new();
+    for part in CatalogPart::ALL {
+        for shard in 0..catalog.shards() {
+            let mut sink = |record| {
+                seen.push(format!("{record:?}"));
+                Ok(())
+            };
+            catalog.dump(shard, part, &mut sink).unwrap();
+        }
+    }
+    for record in catalog.namespaces("", None, usize::MAX).unwrap() {
+        let segments = catalog.segments(&record.namespace, None, usize::MAX).unwrap();
+        seen.extend(segments.iter().map(|segment| format!("{} {segment:?}", record.namespace)));
+    }
+    seen.sort();
+    (seen, catalog.identity().unwrap())
+}
+
+fn reshard(path: &Path, shards: u32) -> walkeep_core::Result<u64> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let options = ShardsOptions { lock_wait: std::time::Duration::ZERO, ..options(4) };
+    RedbCatalog::reshard(path, count(shards), &clock, &SystemRandom, &options)
+}
+
+#[test]
+fn everything_is_there_with_another_number_of_shards() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("catalog");
+    let before = filled(&path);
+    for shards in [16, 1, 4] {
+        assert!(reshard(&path, shards).unwrap() > 40);
+        let catalog = open(&path, &options(64)).unwrap();
+        assert_eq!(catalog.shards(), u16::try_from(shards).unwrap());
+        assert!(catalog.misplaced().is_empty());
+        assert_eq!(seen(&catalog), before);
+        drop(catalog);
+        assert_eq!(reshard(&path, shards).unwrap(), 0, "it has that number already");
+    }
+    let names = std::fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["catalog"], "nothing is left beside it");
+}
+
+/// Whatever a crash left beside the catalog, or of the files that were replaced, is not taken for anything.
+#[test]
+fn what_a_resharding_left_beside_is_removed_and_never_used() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("catalog");
+    let before = filled(&path);
+    // A new one that was not finished.
+    let beside = root.path().join(".catalog.reshard");
+    let unfinished = open(&beside, &options(16)).unwrap();
+    unfinished.create_namespace(&namespace("half"), &NamespaceSettings::default()).unwrap();
+    drop(unfinished);
+    assert_eq!(seen(&open(&path, &options(4)).unwrap()), before);
+    reshard(&path, 16).unwrap();
+    assert_eq!(seen(&open(&path, &options(4)).unwrap()), before);
+    assert!(!beside.exists());
+
+    // While it is open, it is not touched.
+    let catalog = open(&path, &options(4)).unwrap();
+    let error = reshard(&path, 2).unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    drop(catalog);
+    let missing = reshard(&root.path().join("missing"), 2).unwrap_err();
+    assert!(matches!(missing, Error::Io { .. } | Error::NotFound { .. }), "{missing}");
+    assert!(!root.path().join("missing").exists());
+}
+
+/// A process that waits for the catalog while it is resharded holds the directory that is replaced: it is refused.
+#[test]
+fn who_waits_for_the_files_that_are_replaced_does_not_get_them() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("catalog");
+    let before = filled(&path);
+    let handle: Arc<dyn Directory> = Arc::new(OsDirectory::open(&path).unwrap());
+    reshard(&path, 8).unwrap();
+    let late = RedbCatalog::open(&handle, &path, Arc::new(SystemClock), &SystemRandom, &options(4));
+    assert!(late.is_err(), "{late:?}");
+    assert_eq!(seen(&open(&path, &options(4)).unwrap()), before);
 }

@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+mod catalog;
 mod changes;
 mod compact;
 mod completions;
@@ -26,6 +27,7 @@ mod status;
 mod sync;
 mod verify;
 
+pub(crate) use catalog::CatalogCommand;
 pub(crate) use changes::{ChangesArgs, NOTES as CHANGES_NOTES};
 pub(crate) use compact::{CompactArgs, NOTES as COMPACT_NOTES};
 pub(crate) use detach::DetachArgs;
@@ -83,6 +85,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Export(Export::Libsql(args)) => export::run(&args, json).await?,
         Command::Status(args) => return status::run(&args, json).await,
         Command::Sync(args) => return sync::run(&args, json).await,
+        Command::Catalog(command) => catalog::run(command, json).await?,
         Command::Config(ConfigCommand::Check { file }) => config::check(&file, json)?,
         Command::Completions { shell } => completions::run(shell),
     }

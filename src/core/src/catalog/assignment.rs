@@ -130,6 +130,16 @@ impl Assignment {
         })
     }
 
+    /// The assignment as a catalog has it that was restored from a copy. Changes of owner that were made after the copy
+    /// are not in it: their generations must not be given out a second time.
+    #[must_use]
+    pub fn restored(&self) -> Self {
+        /// More changes of one owner than are made between two copies.
+        const LEAP: u64 = 1 << 32;
+        let generation = Generation(self.generation.0.saturating_add(LEAP));
+        Self { generation, ..self.clone() }
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.generation == Generation::NONE {
             return Err("the generation of an assignment is at least 1".into());

@@ -3,7 +3,7 @@
 //! Which namespaces there are and with what settings, which segments each has (a cache), which nodes serve, which of them
 //! writes which namespace, and how far the followers of each log have come.
 //!
-//! Invariants, which [`conformance`](crate::conformance) checks of every implementation:
+//! Invariants, which the suite `conformance::catalog` (feature `conformance`) checks of every implementation:
 //!
 //! - each call happens wholly or not at all, and what it changed is durable when it returns;
 //! - calls may be made from any number of threads; whatever a call checks still holds when it writes;
@@ -17,6 +17,9 @@
 //! time, and the store is right where the two differ. What keeps two nodes from writing one namespace is the store as well.
 
 mod assignment;
+mod copy;
+mod copy_layout;
+mod export;
 mod follower_group;
 mod identity;
 mod namespace_record;
@@ -29,6 +32,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 pub use self::assignment::{Assignment, Generation};
+pub use self::copy::{CopyHeader, CopyWriter, read_copy};
+pub use self::copy_layout::{CopyLayout, CopyName, StoredClaim};
+pub use self::export::{EXPORT_VERSION, ExportReader, export_begin, export_end, export_record};
 pub use self::follower_group::{Ack, FollowerGroup, FollowerPosition};
 pub use self::identity::{CatalogIdentity, Claim, ClaimNo};
 pub use self::namespace_record::{

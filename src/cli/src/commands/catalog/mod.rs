@@ -1,0 +1,136 @@
+//! `walkeep catalog`: the metadata of a server of many databases.
+
+mod copies;
+mod list;
+mod open;
+mod transfer;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use walkeep::Error;
+use walkeep::core::Namespace;
+use walkeep::core::shards::ShardCount;
+
+use crate::args::StoreArgs;
+use crate::output;
+
+/// Where the catalog is.
+#[derive(Debug, Args)]
+pub(crate) struct CatalogArgs {
+    /// The directory of the catalog
+    #[arg(long, value_name = "PATH", env = "WALKEEP_CATALOG")]
+    pub(crate) catalog: PathBuf,
+}
+
+/// Where the catalog is, or is to be.
+#[derive(Debug, Args)]
+pub(crate) struct NewCatalogArgs {
+    #[command(flatten)]
+    pub(crate) catalog: CatalogArgs,
+    /// How many shards a new catalog gets: 1 to 256, a power of two; an existing one must have that number
+    #[arg(long, value_name = "N")]
+    pub(crate) shards: Option<ShardCount>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCommand {
+    /// Make a catalog, bind it to a store, and make its first copies there
+    Init {
+        #[command(flatten)]
+        store: StoreArgs,
+        #[command(flatten)]
+        at: NewCatalogArgs,
+    },
+    /// Copy into the store what has changed since the last copy
+    Copy {
+        #[command(flatten)]
+        store: StoreArgs,
+        #[command(flatten)]
+        at: CatalogArgs,
+    },
+    /// Make a catalog that was lost whole again, from its copies in the store
+    Restore {
+        #[command(flatten)]
+        store: StoreArgs,
+        #[command(flatten)]
+        at: NewCatalogArgs,
+    },
+    /// List the namespaces
+    List(ListArgs),
+    /// Show a namespace: its settings, who writes it, its followers and segments
+    Show {
+        /// The namespace
+        #[arg(value_name = "NS")]
+        namespace: Namespace,
+        #[command(flatten)]
+        at: CatalogArgs,
+    },
+    /// Write all records as lines of JSON
+    Export {
+        #[command(flatten)]
+        at: CatalogArgs,
+    },
+    /// Put the records of an export into a catalog; those that are there already must be the same
+    Import {
+        /// The export; - reads standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        at: NewCatalogArgs,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Give a catalog that is not open another number of shards
+    Reshard {
+        #[command(flatten)]
+        at: CatalogArgs,
+        /// How many shards: 1 to 256, a power of two
+        #[arg(long, value_name = "N")]
+        shards: ShardCount,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) at: CatalogArgs,
+    /// Only those whose names begin like this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) prefix: String,
+    /// Only those whose names come behind this one
+    #[arg(long, value_name = "NS")]
+    pub(crate) after: Option<Namespace>,
+    /// At most this many
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+}
+
+pub(super) async fn run(command: CatalogCommand, json: bool) -> anyhow::Result<()> {
+    let outcome = match command {
+        CatalogCommand::Init { store, at } => copies::init(&store, &at, json).await,
+        CatalogCommand::Copy { store, at } => copies::copy(&store, &at, json).await,
+        CatalogCommand::Restore { store, at } => copies::restore(&store, &at, json).await,
+        CatalogCommand::List(args) => list::list(&args, json),
+        CatalogCommand::Show { namespace, at } => list::show(&namespace, &at, json),
+        CatalogCommand::Export { at } => transfer::export(&at),
+        CatalogCommand::Import { file, at, dry_run } => transfer::import(&file, &at, dry_run, json),
+        CatalogCommand::Reshard { at, shards } => transfer::reshard(&at, shards, json),
+    };
+    if let Err(error) = &outcome
+        && error.chain().any(|cause| is_damaged_catalog(cause.downcast_ref()))
+    {
+        output::note_beside_failure(
+            "the catalog is damaged: move its directory away, and `walkeep catalog restore` makes it whole again from \
+             its copies in the store",
+        );
+    }
+    outcome
+}
+
+/// Whether an error is about a catalog's own files, and not about something in the store.
+fn is_damaged_catalog(error: Option<&Error>) -> bool {
+    let Some(Error::Corrupt(damage)) = error else { return false };
+    damage.object.starts_with("catalog table ") || damage.object.ends_with(".redb")
+}
