@@ -18,7 +18,7 @@ use futures::stream;
 use tokio::sync::{Mutex, OnceCell};
 use walkeep::backends::os::OsDirectory;
 use walkeep::core::catalog::{Generation, NamespaceSettings, Node, NodeId};
-use walkeep::core::{DynBackend, Namespace, PageSize, Storage};
+use walkeep::core::{DynBackend, Namespace, PageSize, Quota, Storage};
 use walkeep::restore::{FileTarget, RestoreOptions, RestorePlan};
 use walkeep::storage::{AsyncStorage, StorageOptions};
 use walkeep::{
@@ -143,8 +143,8 @@ impl Tenants {
         // Whoever comes meanwhile waits for the same opening.
         let opening = cell.get_or_try_init(async || {
             let nobody = || Error::not_found(format!("tenant {name}"));
-            let generation = match self.place(name, create.clone()).await? {
-                Place::Here(generation, _) => generation,
+            let (generation, quota) = match self.place(name, create.clone()).await? {
+                Place::Here(generation, settings) => (generation, settings.quota),
                 Place::Nowhere => return Err(nobody()),
                 Place::Elsewhere(node) => {
                     elsewhere = Some(node);
@@ -156,7 +156,7 @@ impl Tenants {
                 return Err(nobody());
             }
             created = !exists;
-            self.open_here(name, generation).await.map(Arc::new)
+            self.open_here(name, generation, quota).await.map(Arc::new)
         });
         let opened = opening.await.cloned();
         if opened.is_err() {
@@ -185,13 +185,13 @@ impl Tenants {
     }
 
     /// Opens a database that is on disk, or is to be.
-    async fn open_here(&self, name: &Namespace, generation: Generation) -> Result<Tenant> {
+    async fn open_here(&self, name: &Namespace, generation: Generation, quota: Quota) -> Result<Tenant> {
         if self.cluster.is_some() {
             self.files.note(name, generation)?;
         }
         let (path, store) = (self.files.database(name), self.store.clone());
-        let spec =
-            DatabaseSpec { path, namespace: name.clone(), store, options: ReplicationOptions::default() };
+        let options = ReplicationOptions { quota, ..ReplicationOptions::default() };
+        let spec = DatabaseSpec { path, namespace: name.clone(), store, options };
         let tenant = Tenant::open(spec, generation, &self.replicator).await?;
         let manifest = newest_manifest(&self.bucket, name).await?;
         if let (Some(cluster), Some(epoch), Some(manifest)) = (&self.cluster, tenant.epoch(), manifest) {

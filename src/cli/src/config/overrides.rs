@@ -1,8 +1,10 @@
 //! The settings that `[defaults]` and each entry may have, and how they lie over one another.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use walkeep::backends::StoreUrl;
+use walkeep::core::Quota;
 
 use super::care::CareOverrides;
 use super::reader::Reader;
@@ -23,6 +25,7 @@ pub(crate) struct Overrides {
     spool_bytes_max: Option<u64>,
     busy_timeout: Option<Duration>,
     poll_interval: Option<Duration>,
+    quota: Quota,
     care: CareOverrides,
 }
 
@@ -40,6 +43,7 @@ impl Overrides {
             spool_bytes_max: section.parsed_quantity("spool_max", some_bytes),
             busy_timeout: section.parsed_quantity("busy_timeout", parse_duration),
             poll_interval: section.parsed_quantity("poll_interval", some_time),
+            quota: quota(section),
             care: CareOverrides::read(section),
         }
     }
@@ -56,6 +60,11 @@ impl Overrides {
             spool_bytes_max: self.spool_bytes_max.or(defaults.spool_bytes_max),
             busy_timeout: self.busy_timeout.or(defaults.busy_timeout),
             poll_interval: self.poll_interval.or(defaults.poll_interval),
+            quota: Quota {
+                bytes: self.quota.bytes.or(defaults.quota.bytes),
+                segments: self.quota.segments.or(defaults.quota.segments),
+                stores_per_second: self.quota.stores_per_second.or(defaults.quota.stores_per_second),
+            },
             care: self.care.over(&defaults.care),
         }
     }
@@ -77,8 +86,22 @@ impl Overrides {
             spool_bytes_max: self.spool_bytes_max.unwrap_or(built_in.spool_bytes_max),
             busy_timeout: self.busy_timeout.unwrap_or(built_in.busy_timeout),
             poll_interval: self.poll_interval.unwrap_or(built_in.poll_interval),
+            quota: self.quota,
             care: self.care.care(),
         }
+    }
+}
+
+/// What a namespace may take: each absent one is unlimited.
+fn quota(section: &mut Section<'_>) -> Quota {
+    let refused = || "it is a whole number of at least 1; without it there is no limit".to_string();
+    Quota {
+        bytes: section.parsed_quantity("quota_bytes", |text| {
+            parse_size(text).and_then(|bytes| NonZeroU64::new(bytes).ok_or_else(refused))
+        }),
+        segments: section.parsed_quantity("quota_segments", |text| text.parse().map_err(|_| refused())),
+        stores_per_second: section
+            .parsed_quantity("stores_per_second", |text| text.parse().map_err(|_| refused())),
     }
 }
 

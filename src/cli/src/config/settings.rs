@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use walkeep::core::Quota;
 use walkeep_sqlite::replication::ReplicationOptions;
 
 use super::care::Care;
@@ -25,6 +26,8 @@ pub(crate) struct ReplicationSettings {
     /// How often to look although nothing was heard.
     #[serde(rename = "poll_interval_ms", serialize_with = "millis")]
     pub(crate) poll_interval: Duration,
+    /// What it may take of the store.
+    pub(crate) quota: Quota,
     /// What is done for its history besides adding to it.
     pub(crate) care: Care,
 }
@@ -38,6 +41,7 @@ impl From<&ReplicationSettings> for ReplicationOptions {
             spool_bytes_max: settings.spool_bytes_max,
             busy_timeout: settings.busy_timeout,
             poll_interval: settings.poll_interval,
+            quota: settings.quota,
             ..Self::default()
         }
     }
@@ -53,6 +57,7 @@ impl Default for ReplicationSettings {
             spool_bytes_max: options.spool_bytes_max,
             busy_timeout: options.busy_timeout,
             poll_interval: options.poll_interval,
+            quota: options.quota,
             care: Care::default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use walkeep::core::Quota;
 use walkeep::core::segment::Compression;
 use walkeep::core::{Error, Result};
 
@@ -30,6 +31,9 @@ pub struct ReplicationOptions {
     pub rewind: bool,
     /// How to compress; default zstd level 1.
     pub compression: Compression,
+    /// What the namespace may take of the store; default unlimited. What has no room waits on local disk, up to
+    /// `spool_bytes_max`, and is stored when there is room.
+    pub quota: Quota,
     /// The largest database to compare with, in bytes; default [`walkeep::DATABASE_BYTES_MAX`].
     pub database_bytes_max: u64,
 }
@@ -46,6 +50,7 @@ impl Default for ReplicationOptions {
             state_directory: None,
             rewind: false,
             compression: Compression::default(),
+            quota: Quota::UNLIMITED,
             database_bytes_max: walkeep::DATABASE_BYTES_MAX,
         }
     }

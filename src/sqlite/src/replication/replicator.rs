@@ -31,6 +31,7 @@ impl Replicator {
     /// `Invalid`, as [`ReplicationOptions::check`](super::ReplicationOptions::check).
     pub fn start(&self, database: DatabaseSpec) -> Result<Replication> {
         database.options.check()?;
+        database.store.storage.set_quota(&database.namespace, Some(database.options.quota));
         Ok(Replication::start(database, self.watcher.clone(), self.handles.clone()))
     }
 }

@@ -1,10 +1,11 @@
 //! What a configuration file says, and how it is refused.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
 
 use walkeep::compact::Budget;
-use walkeep::core::{Period, Retention, Tier};
+use walkeep::core::{Period, Quota, Retention, Tier};
 
 use super::Scene;
 use crate::config::{Care, LogFormat, Upkeep};
@@ -23,6 +24,7 @@ fn settings_come_from_the_entry_then_the_defaults_then_the_built_in_ones() {
         keep_all = "24h"
         keep_daily = "30d"
         restore_drill = "12h"
+        quota_bytes = "1M"
         [[database]]
         path = "/srv/app.db"
         compact = false
@@ -35,6 +37,7 @@ fn settings_come_from_the_entry_then_the_defaults_then_the_built_in_ones() {
         checkpoint = 4096
         seal = "1M"
         spool_max = "2G"
+        quota_segments = 7
         busy_timeout = 0.5
         poll_interval = "2m"
         keep_all = "7d"
@@ -58,6 +61,9 @@ fn settings_come_from_the_entry_then_the_defaults_then_the_built_in_ones() {
     assert_eq!((other.path.clone(), other.namespace.as_str()), (scene.at("sub/other.db"), "two"));
     assert_eq!((other.store.path(), other.unfenced), (Some(scene.at("store").as_path()), false));
     let settings = &other.settings;
+    let quota = Quota { bytes: NonZeroU64::new(1 << 20), ..Quota::UNLIMITED };
+    assert_eq!(app.settings.quota, quota);
+    assert_eq!(settings.quota, Quota { segments: NonZeroU64::new(7), ..quota });
     assert_eq!((settings.sync_interval, settings.checkpoint_bytes), (Duration::ZERO, 4096));
     assert_eq!((settings.seal_bytes, settings.spool_bytes_max), (1 << 20, 2 << 30));
     assert_eq!(settings.busy_timeout, Duration::from_millis(500));
@@ -134,7 +140,8 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         "w.toml:1:1: unknown key `metric` in the file; did you mean `metrics`?\n\
          w.toml:3:1: unknown key `sync_intervall` in [defaults]; did you mean `sync_interval`?\n\
          w.toml:4:1: unknown key `retention` in [defaults]; known here are store, unfenced, sync_interval, \
-         checkpoint, seal, spool_max, busy_timeout, poll_interval, keep_all, keep_hourly, keep_daily, \
+         checkpoint, seal, spool_max, busy_timeout, poll_interval, quota_bytes, quota_segments, \
+         stores_per_second, keep_all, keep_hourly, keep_daily, \
          keep_monthly, compact, gc, restore_drill\n\
          w.toml:7:3: unknown key `namepsace` in [[database]]; did you mean `namespace`?\n\
          w.toml:10:1: unknown key `globs` in [[directory]]; did you mean `glob`?\n\

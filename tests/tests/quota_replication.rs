@@ -1,0 +1,31 @@
+//! A replication whose namespace is over its quota: nothing is lost, it is said, and it goes on when there is room.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a panic is a failed test")]
+
+use walkeep::core::Quota;
+use walkeep_tests::replication_scene::{ReplicationScene, rows};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_the_quota_waits_on_disk_is_said_and_stored_when_the_quota_is_raised() {
+    let mut scene = ReplicationScene::new().with_rows("");
+    scene.options.quota = Quota { segments: 3.try_into().ok(), ..Quota::UNLIMITED };
+    let running = scene.start().await;
+    let mut app = scene.app();
+    for _ in 0..4 {
+        app.run(&rows(10));
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let over =
+        running.reach(|status| status.last_error.as_ref().is_some_and(|error| error.contains("quota"))).await;
+    assert!(over.waiting_since.is_some() && over.spool_segments > 0, "{over:#?}");
+    assert_eq!(over.segments_stored, 3, "{over:#?}");
+    for _ in 0..5 {
+        app.run(&rows(10));
+    }
+    running.stop().await;
+
+    scene.options.quota = Quota::UNLIMITED;
+    let running = scene.start().await;
+    scene.is_exact(&running).await;
+    assert_eq!(scene.is_continuous().await, 9, "each transaction is a commit of its own");
+    running.stop().await;
+}
