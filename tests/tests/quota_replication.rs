@@ -1,6 +1,7 @@
 //! A replication whose namespace is over its quota: nothing is lost, it is said, and it goes on when there is room.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a panic is a failed test")]
 
+use walkeep::Timeline;
 use walkeep::core::Quota;
 use walkeep_tests::replication_scene::{ReplicationScene, rows};
 
@@ -17,11 +18,12 @@ async fn what_is_over_the_quota_waits_on_disk_is_said_and_stored_when_the_quota_
     let over =
         running.reach(|status| status.last_error.as_ref().is_some_and(|error| error.contains("quota"))).await;
     assert!(over.waiting_since.is_some() && over.spool_segments > 0, "{over:#?}");
-    assert_eq!(over.segments_stored, 3, "{over:#?}");
+    let stored = Timeline::load(&scene.bucket(), &scene.namespace()).await.unwrap();
+    assert_eq!(stored.segments().len(), 3, "{over:#?}");
     for _ in 0..5 {
         app.run(&rows(10));
     }
-    running.stop().await;
+    scene.kill(running).await;
 
     scene.options.quota = Quota::UNLIMITED;
     let running = scene.start().await;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use walkeep::core::Quota;
+
 use super::Scene;
 use crate::config::{Care, ReplicationSettings};
 
@@ -43,7 +45,7 @@ fn the_example_is_a_configuration_and_stays_one_with_everything_in_it_switched_o
     let scene = Scene::new();
     let plain = scene.databases(&example);
     assert_eq!(plain.entries.len(), 1);
-    // Settings that are commented out show the defaults.
+    // Settings that are commented out show the defaults, or an example where there is none.
     let is_setting = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains([' ', '#']));
     let all_on = |line: &str| match line
         .strip_prefix("# ")
@@ -55,9 +57,14 @@ fn the_example_is_a_configuration_and_stays_one_with_everything_in_it_switched_o
     let text = example.lines().map(all_on).collect::<Vec<_>>().join("\n");
     assert_ne!(text, example);
     let all = scene.databases(&text);
-    let without_care =
-        |settings: &ReplicationSettings| ReplicationSettings { care: Care::default(), ..settings.clone() };
-    assert_eq!(without_care(&all.entries[0].settings), plain.entries[0].settings);
+    let without_examples = |settings: &ReplicationSettings| ReplicationSettings {
+        care: Care::default(),
+        quota: Quota::UNLIMITED,
+        ..settings.clone()
+    };
+    assert_eq!(without_examples(&all.entries[0].settings), plain.entries[0].settings);
+    let Quota { bytes, segments, stores_per_second } = all.entries[0].settings.quota;
+    assert!(bytes.is_some() && segments.is_some() && stores_per_second.is_some());
     let care = &all.entries[0].settings.care;
     assert!(care.retention.is_some() && care.compact && care.gc && care.restore_drill.is_some());
     assert_eq!(plain.entries[0].settings, ReplicationSettings::default());
