@@ -13,6 +13,7 @@ use walkeep::core::{
     Retention, SegmentKey, Tier, UnixMillis, Unreachable,
 };
 use walkeep::gc::{GcOptions, Reason, collect, plan};
+use walkeep::verify::verify;
 use walkeep::{Bucket, Handles, Timeline, pin, retain};
 use walkeep_tests::handles::{TestClock, handles};
 use walkeep_tests::history::History;
@@ -308,4 +309,28 @@ async fn a_segment_that_another_collection_deletes_meanwhile_is_worth_another_tr
     assert!(matches!(error, Error::Unavailable { .. }) && error.to_string().contains("try again"), "{error}");
     let timeline = Timeline::load(&scene.log.bucket, &scene.log.namespace).await.unwrap();
     assert!(timeline.manifest().kept().is_empty(), "nothing was published");
+}
+
+/// A compaction was slow: what it merged was collected before its output was there. The output joins to nothing and promises
+/// nothing, so it is no damage; the next collection deletes it.
+#[tokio::test]
+async fn a_merged_segment_that_comes_too_late_is_no_damage_and_goes() {
+    let mut scene = Scene::with_commits(&[1, 2, 3, 50, 60, 61]).await;
+    let late = scene.log.compacted(frame_no(2), frame_no(3), 1).unwrap();
+    scene.retain(2, &[]).await;
+    scene.log.compact(1, 4, 1).await;
+    scene.at_hour(62);
+    assert_eq!(scene.collect().await.unwrap(), 3, "the first three commits are merged and not kept");
+    scene.log.put(&late).await;
+    let (bucket, namespace) = (scene.log.bucket.clone(), scene.log.namespace.clone());
+    let report = verify(&bucket, &namespace, true).await.unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    scene.at_hour(63);
+    assert_eq!(
+        scene.collect().await.unwrap(),
+        2,
+        "with the fourth commit, which is older now than all are kept"
+    );
+    assert!(!scene.objects().contains(&scene.log.path(&late.summary.key)));
+    assert_eq!(scene.collect().await.unwrap(), 0);
 }

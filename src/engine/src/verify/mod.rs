@@ -189,8 +189,12 @@ async fn check_compacted(
     ends.dedup();
     for end in ends {
         let view = View::at(bucket, timeline, end, DATABASE_BYTES_MAX).await;
-        if let Err(error) = view.and_then(|view| view.page_hashes()) {
-            report.note_once(error)?;
+        match view.and_then(|view| view.page_hashes()) {
+            Ok(_) => {}
+            // A compaction that was slow, or cut short, stored it behind the collection that deleted what it joins to: nobody
+            // asks for it, and the next collection deletes it.
+            Err(Error::Unreachable(_)) if !timeline.manifest().promises(end) => {}
+            Err(error) => report.note_once(error)?,
         }
     }
     Ok(())
