@@ -153,7 +153,7 @@ async fn case_07_our_own_checkpoint_while_others_write() {
         let running = scene.start().await;
         let first = scene.is_exact(&running).await;
         let writer = if python { App::python_transfers(&scene.db()) } else { App::transfers(&scene.db()) };
-        running.reach(|status| status.checkpoints >= 15).await;
+        running.reach(|status| status.checkpoints >= 8).await;
         let done = writer.finish();
         assert!(scene.is_exact(&running).await > first);
         assert_eq!(scene.is_continuous().await as u64, done, "python: {python}");
