@@ -39,7 +39,7 @@ fn it_shows_what_would_be_replicated_and_changes_nothing() {
     assert_eq!(
         databases[0]["settings"],
         json!({"sync_interval_ms": 250, "checkpoint_bytes": 4 << 20, "seal_bytes": 64 << 20,
-               "spool_bytes_max": 1 << 30, "busy_timeout_ms": 5000, "poll_interval_ms": 10_000,
+               "spool_bytes_max": 1 << 30, "busy_timeout_ms": 5000, "poll_interval_ms": 10_000, "quota": {},
                "care": {"compact": true, "gc": false, "retention": null, "restore_drill_ms": null}})
     );
     assert!(databases[0]["warnings"].to_string().contains("rollback mode"), "{document}");
