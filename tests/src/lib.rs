@@ -25,6 +25,7 @@ pub mod persistent;
 pub mod promise_model;
 pub mod recorded;
 pub mod replication_scene;
+pub mod row_replay;
 pub mod s3;
 pub mod scenario;
 pub mod sick;

@@ -22,6 +22,19 @@ pub enum IntegrityCheck {
 /// Lines that SQLite may report; more say nothing new.
 const FINDINGS_MAX: u32 = 20;
 
+/// Opens a database file that nobody else has open, and that may be made to do harm: for reading, immutable and
+/// defensively. Its name may have any characters.
+pub(crate) fn open_untrusted(path: &Path) -> rusqlite::Result<Connection> {
+    let text = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(format!("file:{text}?immutable=1"), flags)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;")?;
+    Ok(connection)
+}
+
 /// Checks a database file that nobody else has open. Returns what SQLite found wrong: nothing in a good one.
 ///
 /// # Errors
@@ -34,13 +47,7 @@ pub fn check(path: &Path, how: IntegrityCheck) -> Result<Vec<String>> {
         IntegrityCheck::Full => "integrity_check",
     };
     let run = || -> rusqlite::Result<Vec<String>> {
-        let text = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(format!("file:{text}?immutable=1"), flags)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;")?;
+        let connection = open_untrusted(path)?;
         let mut statement = connection.prepare(&format!("PRAGMA {pragma}({FINDINGS_MAX})"))?;
         let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
         rows.filter(|row| row.as_ref().map_or(true, |text| text != "ok")).collect()

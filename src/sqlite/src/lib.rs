@@ -5,6 +5,7 @@
 //! - [`probe`] says what a file is, at a glance;
 //! - [`replication`] makes every transaction of a live database a restore point;
 //! - [`Replicated`] is an application's own connection, whose commits can be waited for until they are in the store;
+//! - [`rows`] works out which rows a commit inserted, updated and deleted;
 //! - [`check`](mod@check) looks at restored files, which are untrusted input.
 //!
 //! Invariant: nothing here writes to a user's database, WAL or side files, or leaves new ones behind.
@@ -29,6 +30,7 @@ mod locks;
 mod probe;
 mod replicated;
 pub mod replication;
+pub mod rows;
 mod snapshot;
 mod source;
 mod wal;

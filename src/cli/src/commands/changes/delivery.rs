@@ -9,8 +9,10 @@ use futures::TryStreamExt;
 use serde::Serialize;
 use walkeep::core::{CommitKind, FrameNo, Namespace, PageNo, UnixMillis};
 use walkeep::followers::{Change, Followers};
+use walkeep_sqlite::rows::RowChanges;
 
 use super::ChangesArgs;
+use super::rows::Rows;
 use crate::failure::CommandFailed;
 use crate::output;
 
@@ -30,6 +32,9 @@ struct Line<'a> {
     /// Of the same pages, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     images: Option<Vec<String>>,
+    /// What the transaction did to tables and rows.
+    #[serde(flatten)]
+    rows: Option<RowChanges>,
 }
 
 /// Where commits go, and how far this has come.
@@ -37,6 +42,8 @@ pub(super) struct Delivery<'a> {
     pub(super) args: &'a ChangesArgs,
     pub(super) namespace: &'a Namespace,
     pub(super) followers: &'a Followers,
+    /// Works out rows, if they are wanted.
+    pub(super) rows: Option<Rows>,
     /// The last commit that was delivered.
     pub(super) read: Option<FrameNo>,
 }
@@ -70,13 +77,17 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    async fn line(&self, change: &Change) -> anyhow::Result<String> {
+    async fn line(&mut self, change: &Change) -> anyhow::Result<String> {
         let images = match self.args.images {
             true => {
                 let images: Vec<_> = change.images().try_collect().await?;
                 Some(images.iter().map(|(_, image)| hexadecimal(image)).collect())
             }
             false => None,
+        };
+        let rows = match &mut self.rows {
+            Some(rows) => Some(rows.of(change).await?),
+            None => None,
         };
         let commit = &change.commit;
         Ok(serde_json::to_string(&Line {
@@ -91,6 +102,7 @@ impl Delivery<'_> {
             page_size: change.page_size().bytes_u32(),
             changed: change.pages().collect(),
             images,
+            rows,
         })?)
     }
 }

@@ -4,6 +4,7 @@
 //! ended well. So each is delivered at least once.
 
 mod delivery;
+mod rows;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use walkeep::followers::{Followers, Patience, Poll, wait_beyond};
 use walkeep::{Error, Handles};
 
 use self::delivery::Delivery;
+use self::rows::Rows;
 use super::only_namespace;
 use crate::args::{StoreArgs, parse_poll};
 use crate::output;
@@ -23,6 +25,9 @@ use crate::store::Store;
 pub(crate) const NOTES: &str = "\
 Each line is a commit: namespace, frame_no, first_frame, frames, time, time_ms, kind, pages (the size of the database), page_size and
 changed (the numbers of the pages that it wrote). The group must be there: `walkeep followers STORE create GROUP`.
+
+With --rows each line also has tables (created, dropped, columns_changed, redefined, not_compared) and rows: table, op (delete, update,
+insert, in this order), key, old and new. docs/followers.md says how values are written.
 
 With --ack a commit is acknowledged when its line is written, or when the command of --exec has ended with 0: so each is delivered
 at least once. If that command fails, this ends with exit code 10 and acknowledges nothing more. If commits are gone because the group
@@ -65,6 +70,10 @@ pub(crate) struct ChangesArgs {
     /// Add the images of the pages, in hexadecimal: those of a commit are in memory at once
     #[arg(long)]
     pub(crate) images: bool,
+    /// Add the rows that the commit inserted, updated and deleted, of a SQLite database: those of a commit are in memory at
+    /// once, and two copies of the database in a temporary directory (TMPDIR)
+    #[arg(long)]
+    pub(crate) rows: bool,
 }
 
 pub(super) async fn run(args: &ChangesArgs, _: bool) -> anyhow::Result<()> {
@@ -83,7 +92,8 @@ async fn deliver(args: &ChangesArgs) -> anyhow::Result<()> {
     let store = Store::open(&args.store.store)?;
     let namespace = only_namespace(&store.bucket, args.namespace.as_ref()).await?;
     let followers = Followers::new(&store.bucket, &Handles::system());
-    let mut delivery = Delivery { args, namespace: &namespace, followers: &followers, read: None };
+    let rows = args.rows.then(|| Rows::new(&store.bucket, &namespace)).transpose()?;
+    let mut delivery = Delivery { args, namespace: &namespace, followers: &followers, rows, read: None };
     let (mut left, mut pause) = (args.limit.unwrap_or(usize::MAX), args.poll);
     while left > 0 {
         let wanted = left.min(BATCH);
