@@ -103,6 +103,28 @@ fn a_commit_is_told_row_by_row() {
 }
 
 #[test]
+fn keys_are_told_apart_by_their_bytes_and_values_by_their_types() {
+    let root = tempfile::tempdir().unwrap();
+    let (root, walkeep) = (root.path(), shop(root.path()));
+    let (tables, _) = rows(
+        root,
+        &walkeep,
+        "INSERT INTO customers VALUES ('bill', 40, NULL), ('Cid', 1, 1); CREATE TABLE hidden (rowid, oid, _rowid_)",
+    );
+    let last = &tables.as_array().unwrap()[1];
+    assert_eq!((&last["table"], &last["change"]), (&json!("hidden"), &json!("not_compared")));
+    assert!(last["why"].as_str().unwrap().contains("rowid"));
+    // In the order of NOCASE, bill comes before Bob and Cid, in that of the bytes behind them.
+    let change =
+        "DELETE FROM customers WHERE name = 'bill'; UPDATE customers SET age = 30.0 WHERE name = 'ann'";
+    let expected = json!([
+        { "table": "customers", "op": "delete", "key": { "name": "bill" }, "old": { "age": 40, "note": null } },
+        { "table": "customers", "op": "update", "key": { "name": "Ann" }, "old": { "age": 30 }, "new": { "age": 30.0 } },
+    ]);
+    assert_eq!(rows(root, &walkeep, change).1, expected);
+}
+
+#[test]
 fn positions_are_what_they_are_without_rows() {
     let root = tempfile::tempdir().unwrap();
     let walkeep = shop(root.path());

@@ -1,7 +1,7 @@
 //! Rows of changes: whatever is written, doing what is listed on a copy of the old database gives the new one's rows.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a panic is a failed test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -177,6 +177,10 @@ fn replayed(root: &Path, encoding: &str, transactions: &[Vec<Step>]) {
     for line in &lines {
         replay_tables(&copy, line["tables"].as_array().unwrap());
         let rows = line["rows"].as_array().unwrap().iter().filter(|row| row["table"] != "sqlite_sequence");
+        let mut named = BTreeSet::new();
+        for row in line["rows"].as_array().unwrap() {
+            assert!(named.insert((row["table"].to_string(), row["key"].to_string())), "{row} is named twice");
+        }
         replay_rows(&copy, &rows.cloned().collect::<Vec<_>>());
         let frame = line["frame_no"].as_u64().unwrap();
         assert_eq!(all(&copy, true), states[&frame], "at frame {frame}: {line:#}");
@@ -184,7 +188,7 @@ fn replayed(root: &Path, encoding: &str, transactions: &[Vec<Step>]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn rows_that_are_listed_make_the_old_database_the_new_one(
