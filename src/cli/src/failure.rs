@@ -128,7 +128,7 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
             ("not_found", UNREACHABLE, "`walkeep pins STORE -n NS` lists the pins")
         }
         Error::NotFound { what } if what.ends_with(" in the catalog") => {
-            ("not_found", UNREACHABLE, "`walkeep catalog list` lists the namespaces of a catalog")
+            ("not_found", UNREACHABLE, in_catalog(what))
         }
         Error::NotFound { what } if is_of_followers(what) => {
             ("not_found", UNREACHABLE, "`walkeep followers STORE -n NS` lists groups and members")
@@ -143,6 +143,9 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
             "the damage is in the log of the database, not in the store; nothing was stored",
         ),
         Error::Corrupt(_) => ("corrupt", CORRUPT, Corruption::REMEDY),
+        Error::Fenced { theirs, .. } if theirs.starts_with("generation ") => {
+            ("fenced", 5, "`walkeep catalog assignments` shows who writes what now; decide anew")
+        }
         Error::Fenced { .. } => {
             ("fenced", 5, "another process writes this namespace now; stop one of the two")
         }
@@ -151,6 +154,9 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
         }
         Error::AlreadyExists { what } if is_pin(what) => {
             ("already_exists", 7, "choose another name, or take this one away with `walkeep unpin`")
+        }
+        Error::AlreadyExists { what } if what.starts_with("node ") || what.ends_with(" in the catalog") => {
+            ("already_exists", 7, "choose another name, or remove the record that is there first")
         }
         Error::AlreadyExists { what } if is_of_followers(what) => {
             ("already_exists", 7, "choose another name, or delete it with `walkeep followers STORE delete`")
@@ -167,6 +173,17 @@ fn classify(error: &Error) -> (&'static str, u8, &'static str) {
         Error::Invalid { .. } => ("invalid", 1, "no commit was stored; the message says what is needed"),
         Error::Io { .. } => ("io", 1, "check that the path is right, and that you may read and write it"),
         _ => ("other", 1, USAGE_HINT),
+    }
+}
+
+/// Where to look for what a catalog does not have.
+fn in_catalog(what: &str) -> &'static str {
+    let kind = what.split_once(' ').map_or(what, |(kind, _)| kind);
+    match kind {
+        "node" => "`walkeep catalog node list` lists the nodes of a catalog",
+        "group" | "member" => "`walkeep catalog group list NS` lists groups and members",
+        "an" => "`walkeep catalog assignments` lists who writes what",
+        _ => "`walkeep catalog list` lists the namespaces of a catalog",
     }
 }
 

@@ -14,13 +14,9 @@ use crate::output;
 use crate::quantity::parse_span;
 use crate::store::Store;
 
+/// Which restore points are to be kept.
 #[derive(Debug, Args)]
-pub(crate) struct RetainArgs {
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-    /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
-    pub(crate) namespace: Option<Namespace>,
+pub(crate) struct KeepArgs {
     /// How long every commit stays a restore point: a number with m, h, d, w or y
     #[arg(long, value_name = "SPAN", value_parser = parse_span, allow_hyphen_values = true)]
     pub(crate) keep_all: Option<Duration>,
@@ -33,6 +29,17 @@ pub(crate) struct RetainArgs {
     /// How long the last point of each month is kept
     #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "keep_all", allow_hyphen_values = true)]
     pub(crate) keep_monthly: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetainArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The namespace; by default the only one of the store
+    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    pub(crate) namespace: Option<Namespace>,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
     /// Keep every commit from now on; what was dropped before stays so
     #[arg(long, conflicts_with = "keep_all")]
     pub(crate) keep_everything: bool,
@@ -55,7 +62,7 @@ struct Document<'a> {
 pub(super) async fn run(args: &RetainArgs, json: bool) -> anyhow::Result<()> {
     let store = Store::open(&args.store.store)?;
     let namespace = only_namespace(&store.bucket, args.namespace.as_ref()).await?;
-    let wanted = wanted(args)?;
+    let wanted = args.keep.retention()?;
     if wanted.is_some() || args.keep_everything {
         retain(&store.bucket, &namespace, wanted.as_ref()).await?;
     }
@@ -105,16 +112,19 @@ async fn since(bucket: &Bucket, timeline: &Timeline) -> anyhow::Result<Option<Un
     Ok(commit.map(|commit| commit.time))
 }
 
-fn wanted(args: &RetainArgs) -> Result<Option<Retention>, Usage> {
-    let Some(keep_all) = args.keep_all else { return Ok(None) };
-    let tiers = [
-        (Period::Hour, args.keep_hourly),
-        (Period::Day, args.keep_daily),
-        (Period::Month, args.keep_monthly),
-    ];
-    let tier = |(each, span): (Period, Option<Duration>)| {
-        Some(Tier { each, for_ms: u64::try_from(span?.as_millis()).unwrap_or(u64::MAX) })
-    };
-    let tiers = tiers.into_iter().filter_map(tier).collect();
-    Retention::new(keep_all, tiers).map(Some).map_err(|error| Usage(error.to_string()))
+impl KeepArgs {
+    /// The retention that was given, if one was.
+    pub(crate) fn retention(&self) -> Result<Option<Retention>, Usage> {
+        let Some(keep_all) = self.keep_all else { return Ok(None) };
+        let tiers = [
+            (Period::Hour, self.keep_hourly),
+            (Period::Day, self.keep_daily),
+            (Period::Month, self.keep_monthly),
+        ];
+        let tier = |(each, span): (Period, Option<Duration>)| {
+            Some(Tier { each, for_ms: u64::try_from(span?.as_millis()).unwrap_or(u64::MAX) })
+        };
+        let tiers = tiers.into_iter().filter_map(tier).collect();
+        Retention::new(keep_all, tiers).map(Some).map_err(|error| Usage(error.to_string()))
+    }
 }

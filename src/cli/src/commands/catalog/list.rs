@@ -1,14 +1,11 @@
-//! `walkeep catalog list` and `show`.
+//! `walkeep catalog list` and `show`, and how a namespace and a group look.
 
 use serde::Serialize;
 use walkeep::core::catalog::{Assignment, Catalog, FollowerGroup, FollowerPosition, NamespaceRecord, NodeId};
 use walkeep::core::{FrameNo, Namespace};
 
-use super::{CatalogArgs, ListArgs, open};
+use super::{CatalogArgs, ListArgs, PAGE, open};
 use crate::output;
-
-/// How many are read at once.
-const PAGE: usize = 1000;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -38,8 +35,9 @@ pub(super) fn list(args: &ListArgs, json: bool) -> anyhow::Result<()> {
     }
 }
 
+/// A group and its members.
 #[derive(Serialize)]
-struct Group {
+pub(super) struct Group {
     #[serde(flatten)]
     group: FollowerGroup,
     positions: Vec<FollowerPosition>,
@@ -62,19 +60,39 @@ struct Document<'a> {
 }
 
 pub(super) fn show(namespace: &Namespace, at: &CatalogArgs, json: bool) -> anyhow::Result<()> {
-    let catalog = open::existing(&at.catalog)?;
+    show_in(&open::existing(&at.catalog)?, namespace, json)
+}
+
+/// Shows a namespace of a catalog that is open.
+pub(super) fn show_in(catalog: &dyn Catalog, namespace: &Namespace, json: bool) -> anyhow::Result<()> {
     let record = catalog.namespace(namespace)?;
-    let groups = catalog.groups(namespace, None, usize::MAX)?.into_iter().map(|group| {
-        let positions = catalog.positions(namespace, &group.group, None, usize::MAX)?;
-        Ok(Group { group, positions })
-    });
+    let groups = catalog.groups(namespace, None, usize::MAX)?.into_iter().map(|found| group(catalog, found));
     let groups = groups.collect::<walkeep::Result<Vec<_>>>()?;
-    let (assignment, segments) = (catalog.assignment(namespace)?, segments(&catalog, namespace)?);
+    let (assignment, segments) = (catalog.assignment(namespace)?, segments(catalog, namespace)?);
     let document = Document { record: &record, assignment, groups, segments };
     if json {
         return output::json(&document);
     }
-    write(&document);
+    write(&document)
+}
+
+/// A group with the positions of its members.
+pub(super) fn group(catalog: &dyn Catalog, group: FollowerGroup) -> walkeep::Result<Group> {
+    let positions = catalog.positions(&group.namespace, &group.group, None, usize::MAX)?;
+    Ok(Group { group, positions })
+}
+
+/// Writes a group and its members, set in by `indent`.
+pub(super) fn write_group(group: &Group, indent: &str, json: bool) -> anyhow::Result<()> {
+    if json {
+        return output::json(group);
+    }
+    let Group { group, positions } = group;
+    let members = output::count(positions.len() as u64, "member");
+    output::line(format!("{indent}group {}: {members}", group.group));
+    for FollowerPosition { member, frame_no, updated, .. } in positions {
+        output::line(format!("{indent}  {member}: frame {frame_no} of {updated}"));
+    }
     Ok(())
 }
 
@@ -90,7 +108,7 @@ fn segments(catalog: &dyn Catalog, namespace: &Namespace) -> walkeep::Result<Seg
     }
 }
 
-fn write(document: &Document<'_>) {
+fn write(document: &Document<'_>) -> anyhow::Result<()> {
     let Document { record, assignment, groups, segments } = document;
     let NamespaceRecord { namespace, state, settings, log_id, created, updated } = record;
     output::line(format!("{namespace}: {state}, created {created}, changed {updated}"));
@@ -115,13 +133,5 @@ fn write(document: &Document<'_>) {
     let newest = segments.newest.map_or(String::new(), |end| format!(", up to frame {end}"));
     let count = output::count(segments.count, "segment");
     output::line(format!("  {count} of {} when last listed{newest}", output::bytes(segments.bytes)));
-    for Group { group, positions } in groups {
-        output::line(format!("  group {}: {}", group.group, output::count(positions.len() as u64, "member")));
-        for position in positions {
-            output::line(format!(
-                "    {}: frame {} of {}",
-                position.member, position.frame_no, position.updated
-            ));
-        }
-    }
+    groups.iter().try_for_each(|group| write_group(group, "  ", false))
 }

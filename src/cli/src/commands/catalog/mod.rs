@@ -1,8 +1,13 @@
 //! `walkeep catalog`: the metadata of a server of many databases.
 
+mod assign;
 mod copies;
+mod group;
 mod list;
+mod namespace;
+mod node;
 mod open;
+mod settings;
 mod transfer;
 
 use std::path::PathBuf;
@@ -12,8 +17,15 @@ use walkeep::Error;
 use walkeep::core::Namespace;
 use walkeep::core::shards::ShardCount;
 
+use self::assign::{AssignArgs, AssignmentsArgs, RebalanceArgs, ReleaseArgs};
+use self::group::GroupCommand;
+use self::namespace::NamespaceCommand;
+use self::node::NodeCommand;
 use crate::args::StoreArgs;
 use crate::output;
+
+/// How many records are read at once.
+const PAGE: usize = 1000;
 
 /// Where the catalog is.
 #[derive(Debug, Args)]
@@ -66,6 +78,23 @@ pub(crate) enum CatalogCommand {
         #[command(flatten)]
         at: CatalogArgs,
     },
+    /// Create, show, change, list or delete the record of a namespace
+    #[command(subcommand)]
+    Namespace(NamespaceCommand),
+    /// Register, hear of, drain, show, list or remove nodes
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Create, show, list or delete groups of followers, and the positions of their members
+    #[command(subcommand)]
+    Group(GroupCommand),
+    /// Give a namespace to a node
+    Assign(AssignArgs),
+    /// Take a namespace back from its node
+    Release(ReleaseArgs),
+    /// List which node writes which namespace
+    Assignments(AssignmentsArgs),
+    /// Say where the namespaces go of nodes that are down, draining or gone
+    Rebalance(RebalanceArgs),
     /// Write all records as lines of JSON
     Export {
         #[command(flatten)]
@@ -114,6 +143,13 @@ pub(super) async fn run(command: CatalogCommand, json: bool) -> anyhow::Result<(
         CatalogCommand::Restore { store, at } => copies::restore(&store, &at, json).await,
         CatalogCommand::List(args) => list::list(&args, json),
         CatalogCommand::Show { namespace, at } => list::show(&namespace, &at, json),
+        CatalogCommand::Namespace(command) => namespace::run(&command, json),
+        CatalogCommand::Node(command) => node::run(&command, json),
+        CatalogCommand::Group(command) => group::run(&command, json),
+        CatalogCommand::Assign(args) => assign::assign(&args, json),
+        CatalogCommand::Release(args) => assign::release(&args, json),
+        CatalogCommand::Assignments(args) => assign::assignments(&args, json),
+        CatalogCommand::Rebalance(args) => assign::rebalance(&args, json),
         CatalogCommand::Export { at } => transfer::export(&at),
         CatalogCommand::Import { file, at, dry_run } => transfer::import(&file, &at, dry_run, json),
         CatalogCommand::Reshard { at, shards } => transfer::reshard(&at, shards, json),
