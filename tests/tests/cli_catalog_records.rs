@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use walkeep_tests::command::{Ran, Walkeep};
 use walkeep_tests::database::sql;
 
@@ -22,7 +22,7 @@ fn run(walkeep: &Walkeep, line: &str) -> Ran {
 
 /// Runs a line and gives its one document.
 #[track_caller]
-fn json(walkeep: &Walkeep, line: &str) -> Value {
+fn json_of(walkeep: &Walkeep, line: &str) -> Value {
     run(walkeep, &format!("{line} --json")).expect(0).json()
 }
 
@@ -37,8 +37,10 @@ fn fields(walkeep: &Walkeep, line: &str, field: &str) -> Vec<String> {
 fn a_namespace_is_created_changed_and_deleted() {
     let root = tempfile::tempdir().unwrap();
     let walkeep = scene(root.path());
-    let made =
-        json(&walkeep, "namespace create a --page-size 4096 --quota-bytes 2K --keep-all 24h --seal-age 5s");
+    let made = json_of(
+        &walkeep,
+        "namespace create a --page-size 4096 --quota-bytes 2K --keep-all 24h --seal-age 5s",
+    );
     assert_eq!(made["state"], "active");
     assert_eq!(made["settings"]["page_size"], 4096);
     assert_eq!(made["settings"]["quota"]["bytes"], 2048);
@@ -46,18 +48,14 @@ fn a_namespace_is_created_changed_and_deleted() {
     assert_eq!(made["settings"]["seal"]["age_ms"], 5000);
 
     let set = "namespace set a --quota-segments 7 --seal-bytes 1M --seal-age 2s --unset keep,page-size --state closed";
-    let set = json(&walkeep, set);
-    assert_eq!(
-        set["settings"]["quota"],
-        serde_json::json!({"bytes": 2048, "segments": 7}),
-        "what is not named stays"
-    );
+    let set = json_of(&walkeep, set);
+    assert_eq!(set["settings"]["quota"], json!({"bytes": 2048, "segments": 7}), "what is not named stays");
     assert_eq!(set["settings"]["retention"], Value::Null);
     assert_eq!(set["settings"]["page_size"], Value::Null);
-    assert_eq!(set["settings"]["seal"]["any"], serde_json::json!([{"bytes": 1 << 20}, {"age_ms": 2000}]));
+    assert_eq!(set["settings"]["seal"]["any"], json!([{"bytes": 1 << 20}, {"age_ms": 2000}]));
     assert_eq!(set["state"], "closed");
-    assert_eq!(json(&walkeep, "namespace show a"), set);
-    assert_eq!(json(&walkeep, "show a"), set);
+    assert_eq!(json_of(&walkeep, "namespace show a"), set);
+    assert_eq!(json_of(&walkeep, "show a"), set);
     run(&walkeep, "namespace set a --quota-segments 7").expect(0).says(&["these settings already"]);
 
     run(&walkeep, "namespace create ab").expect(0);
@@ -65,7 +63,7 @@ fn a_namespace_is_created_changed_and_deleted() {
     assert_eq!(fields(&walkeep, "namespace list", "namespace"), ["a", "ab", "b"]);
     assert_eq!(fields(&walkeep, "namespace list --prefix a", "namespace"), ["a", "ab"]);
     run(&walkeep, "group create a readers").expect(0);
-    let deleted = json(&walkeep, "namespace delete a");
+    let deleted = json_of(&walkeep, "namespace delete a");
     assert_eq!((deleted["groups"].as_u64(), deleted["assigned"].as_bool()), (Some(1), Some(false)));
     assert_eq!(fields(&walkeep, "namespace list", "namespace"), ["ab", "b"]);
     run(&walkeep, "namespace set b --state tombstone").expect(0);
@@ -82,7 +80,7 @@ fn wrong_names_and_settings_are_refused_and_change_nothing() {
     let root = tempfile::tempdir().unwrap();
     let walkeep = scene(root.path());
     run(&walkeep, "namespace create a --quota-bytes 5").expect(0);
-    let before = json(&walkeep, "namespace show a");
+    let before = json_of(&walkeep, "namespace show a");
     let refused = [
         ("namespace create a", 7, "already exists"),
         ("namespace create __catalog", 2, "reserved for Walkeep itself"),
@@ -124,7 +122,7 @@ fn wrong_names_and_settings_are_refused_and_change_nothing() {
     assert_eq!(error["kind"], "already_exists");
     assert!(!error["hint"].as_str().unwrap().contains("--force"), "{error}");
     assert!(!root.path().join("elsewhere").exists());
-    assert_eq!(json(&walkeep, "namespace show a"), before);
+    assert_eq!(json_of(&walkeep, "namespace show a"), before);
     assert_eq!(fields(&walkeep, "namespace list", "namespace"), ["a"]);
     assert_eq!(run(&walkeep, "node list").expect(0).stdout, "");
 }
@@ -133,21 +131,21 @@ fn wrong_names_and_settings_are_refused_and_change_nothing() {
 fn nodes_are_registered_drained_and_removed() {
     let root = tempfile::tempdir().unwrap();
     let walkeep = scene(root.path());
-    let made = json(&walkeep, "node register n:1 --address host:1 --label zone=eu --label rack=");
+    let made = json_of(&walkeep, "node register n:1 --address host:1 --label zone=eu --label rack=");
     assert_eq!((&made["status"], &made["labels"]["zone"]), (&"up".into(), &"eu".into()));
     // The same node again, and another one by its name.
     run(&walkeep, "node register n:1 --address host:1").expect(0);
     run(&walkeep, "node register n:1 --address host:2").expect(7).says(&["host:1", "host:2", "remove"]);
-    assert_eq!(json(&walkeep, "node show n:1")["address"], "host:1");
+    assert_eq!(json_of(&walkeep, "node show n:1")["address"], "host:1");
     run(&walkeep, "node register n2 --address host:2").expect(0);
 
-    assert_eq!(json(&walkeep, "node drain n2")["status"], "draining");
+    assert_eq!(json_of(&walkeep, "node drain n2")["status"], "draining");
     run(&walkeep, "namespace create a").expect(0);
     run(&walkeep, "assign a n2").expect(1).says(&["draining"]);
-    assert_eq!(json(&walkeep, "node drain n2 --undo")["status"], "up");
+    assert_eq!(json_of(&walkeep, "node drain n2 --undo")["status"], "up");
     run(&walkeep, "assign a n2").expect(0);
     run(&walkeep, "node remove n2").expect(1).says(&["release"]);
-    assert_eq!(json(&walkeep, "node show n2")["namespaces"], 1);
+    assert_eq!(json_of(&walkeep, "node show n2")["namespaces"], 1);
 
     // Whoever is silent for long enough is down, until it is heard of.
     std::thread::sleep(std::time::Duration::from_millis(120));
@@ -187,7 +185,7 @@ fn namespaces_are_given_to_nodes_taken_back_and_moved() {
     assert_eq!(fields(&walkeep, "assignments --node n2", "namespace"), [""; 0]);
     run(&walkeep, "namespace delete a").expect(2).says(&["node n1 writes a", "--force"]);
     run(&walkeep, "release c --generation 9").expect(5);
-    assert_eq!(json(&walkeep, "release c")["generation"], 2);
+    assert_eq!(json_of(&walkeep, "release c")["generation"], 2);
 
     // What was released, and what is with a node that drains. A plan changes nothing.
     run(&walkeep, "node drain n1").expect(0);
@@ -221,9 +219,9 @@ fn groups_and_members_come_and_go() {
     std::fs::rename(root.path().join("catalog"), root.path().join("lost")).unwrap();
     run(&walkeep, "restore store").expect(0);
 
-    let frame = json(&walkeep, "show shop")["segments"]["newest"].as_u64().unwrap();
+    let frame = json_of(&walkeep, "show shop")["segments"]["newest"].as_u64().unwrap();
     assert!(frame > 1, "the restoring listed the segments");
-    let acked = json(&walkeep, &format!("group ack shop readers one {frame}"));
+    let acked = json_of(&walkeep, &format!("group ack shop readers one {frame}"));
     assert_eq!(acked["positions"][0]["frame_no"].as_u64(), Some(frame));
     run(&walkeep, "group ack shop readers one 1").expect(1).says(&["never goes back"]);
     run(&walkeep, &format!("group ack shop readers one {}", frame + 1)).expect(1).says(&["nothing beyond"]);
@@ -233,8 +231,36 @@ fn groups_and_members_come_and_go() {
     assert!(
         run(&walkeep, "group show shop readers").expect(0).stdout.contains(&format!("one: frame {frame}"))
     );
-    let left = json(&walkeep, "group forget shop readers one");
+    let left = json_of(&walkeep, "group forget shop readers one");
     assert_eq!(left["positions"].as_array().unwrap().len(), 0);
     run(&walkeep, "group delete shop readers").expect(0);
     assert_eq!(fields(&walkeep, "group list shop", "group"), ["billing"]);
+}
+
+#[test]
+fn a_catalog_gives_unused_space_back() {
+    let root = tempfile::tempdir().unwrap();
+    let walkeep = Walkeep::at(root.path()).with("WALKEEP_CATALOG", "catalog");
+    let mut lines = vec![r#"{"kind":"walkeep_catalog","version":1}"#.to_string()];
+    for namespace in ["big", "kept"] {
+        let record = json!({"kind": "namespace", "namespace": namespace, "state": "active", "created": 0, "updated": 0});
+        lines.push(record.to_string());
+    }
+    let group = |n| format!("{n:0100}");
+    let record =
+        |n| json!({"kind": "group", "namespace": "big", "group": group(n), "created": 1, "updated": 1});
+    lines.extend((0..8000).map(|n| record(n).to_string()));
+    lines.push(json!({"kind": "end", "records": 8002}).to_string());
+    std::fs::write(root.path().join("in.jsonl"), lines.join("\n")).unwrap();
+    walkeep.ok(&["catalog", "import", "in.jsonl", "--shards", "1"]);
+    run(&walkeep, "namespace delete big").expect(0);
+    let length = || std::fs::metadata(root.path().join("catalog/shard-000.redb")).unwrap().len();
+    let full = length();
+    let shrunk = json_of(&walkeep, "shrink");
+    assert_eq!(shrunk["bytes_before"].as_u64(), Some(full));
+    // Closing it writes a little more.
+    assert!(shrunk["bytes"].as_u64().unwrap().abs_diff(length()) < 100_000, "{shrunk} {}", length());
+    assert!(length() < full / 2, "{full} became {}", length());
+    assert_eq!(fields(&walkeep, "list", "namespace"), ["kept"]);
+    run(&walkeep, "shrink --catalog elsewhere").expect(3).says(&["a catalog in elsewhere does not exist"]);
 }

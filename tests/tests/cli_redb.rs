@@ -149,3 +149,40 @@ fn what_is_no_such_store_is_refused_and_nothing_is_made() {
     fs::rename(at.join("layout.json"), at.join("store/layout.json")).unwrap();
     walkeep.ok(&["verify", &store(at, "")]);
 }
+
+#[test]
+fn deleted_space_is_given_back_and_what_is_left_is_whole() {
+    let (root, walkeep) = folder();
+    let (new, store) = (store(root.path(), "?shards=2"), store(root.path(), ""));
+    for name in ["big.db", "kept.db"] {
+        let rows = if name == "big.db" { 40 } else { 2 };
+        let numbers =
+            format!("WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {rows})");
+        let fill = format!("{numbers} INSERT INTO t SELECT randomblob(100000) FROM n");
+        sql(&root.path().join(name), &format!("PRAGMA journal_mode = wal; CREATE TABLE t (a); {fill}"));
+        walkeep.ok(&["replicate", name, &new, "--once"]);
+    }
+    let length = || {
+        let files = fs::read_dir(root.path().join("store")).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
+    };
+    walkeep.ok(&["rm", &store, "-n", "big", "--yes"]);
+    let before = length();
+    let shrunk = walkeep.ok(&["shrink", &store, "--json"]).json();
+    assert!(length() < before / 4, "{before} became {}", length());
+    let given = shrunk["bytes_before"].as_u64().unwrap() - shrunk["bytes"].as_u64().unwrap();
+    // Closing it writes a little more.
+    assert!(given.abs_diff(before - length()) < 100_000, "{shrunk}: {before} became {}", length());
+    walkeep.ok(&["verify", &store, "--deep"]);
+    walkeep.ok(&["restore", &store, "-n", "kept", "-o", "out.db"]);
+    let out = fs::read(root.path().join("out.db")).unwrap();
+    assert_same(&out, &expected_bytes(&root.path().join("kept.db")), "out.db");
+
+    // One side of two; what has no such space; and what is not there.
+    let pair = format!("mirror:?first={}&second={store}", root.path().join("plain").display());
+    walkeep.ok(&["replicate", "kept.db", &pair, "--once", "-n", "again"]);
+    assert!(walkeep.ok(&["shrink", &pair]).stdout.contains("given back"));
+    walkeep.run(&["shrink", "plain"]).expect(2).says(&["redb:///path"]);
+    walkeep.run(&["shrink", &format!("{store}2")]).expect(3).says(&["does not exist"]);
+    assert!(!root.path().join("store2").exists());
+}

@@ -29,6 +29,7 @@ mod set_lock;
 mod shard;
 mod shard_file;
 mod shards;
+mod shrunk;
 mod store;
 #[cfg(test)]
 mod store_tests;
@@ -42,4 +43,5 @@ pub use misplaced::{Found, Misplaced};
 pub use options::ShardsOptions;
 pub use shard::Shard;
 pub use shards::Shards;
+pub use shrunk::Shrunk;
 pub use store::{Redb, RedbConfig};

@@ -174,6 +174,18 @@ impl Shard {
         self.alone("compact", |database| Ok(database.compact()?))
     }
 
+    /// How long its file is; 0 in memory.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub fn bytes(&self) -> Result<u64> {
+        let Some(place) = &self.place else { return Ok(0) };
+        let found = place.directory.metadata(&place.path);
+        let found = found.map_err(|error| Error::io(format!("look at {}", place.label), error))?;
+        Ok(found.map_or(0, |found| found.len))
+    }
+
     /// Checks every page. Everybody else waits meanwhile.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use super::opening;
 use super::options::ShardsOptions;
 use super::set_lock::SetLock;
 use super::shard::Shard;
+use super::shrunk::Shrunk;
 
 /// A set of shards, open for this process alone.
 pub struct Shards {
@@ -95,6 +96,27 @@ impl Shards {
         self.shards.get(usize::from(no.0)).ok_or_else(|| {
             Error::invalid(format!("shard {no} of {}", self.name), format!("it has {} shards", self.count()))
         })
+    }
+
+    /// Gives the space that is not needed any more back to the file system, one shard after the other. Each waits for
+    /// nobody, and everybody else waits for it: minutes, where there are many gigabytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shard::compact`].
+    pub fn compact(&self) -> Result<Shrunk> {
+        let bytes_before = self.bytes()?;
+        self.shards.iter().try_for_each(|shard| shard.compact().map(drop))?;
+        Ok(Shrunk { bytes_before, bytes: self.bytes()? })
+    }
+
+    /// How long the files of the shards are together; 0 in memory.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub fn bytes(&self) -> Result<u64> {
+        self.shards.iter().map(Shard::bytes).sum()
     }
 
     /// Reads in the shard that a name belongs to.

@@ -30,6 +30,7 @@ use super::objects;
 use super::opening::check_wanted;
 use super::options::ShardsOptions;
 use super::shards::Shards;
+use super::shrunk::Shrunk;
 use crate::os::{OsDirectory, SystemClock, SystemRandom};
 
 /// A set of shards that holds objects, open. Clones share it.
@@ -179,15 +180,14 @@ impl Redb {
         config.unwrap_or(&self.config)
     }
 
-    /// Gives the space of deleted objects back to the file system, one shard after the other. Each waits for nobody, and
-    /// everybody else waits for it: minutes, where there are many gigabytes.
+    /// Gives the space of deleted objects back to the file system: see [`Shards::compact`].
     ///
     /// # Errors
     ///
     /// As [`Shard::compact`](super::Shard::compact).
-    pub async fn compact(&self) -> Result<()> {
+    pub async fn compact(&self) -> Result<Shrunk> {
         let shards = Arc::clone(&self.config.open.shards);
-        blocking(move || shards.iter().try_for_each(|shard| shard.compact().map(drop))).await
+        blocking(move || shards.compact()).await
     }
 }
 

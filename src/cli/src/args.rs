@@ -10,7 +10,8 @@ use walkeep_sqlite::IntegrityCheck;
 
 use crate::commands::{
     CHANGES_NOTES, COMPACT_NOTES, CatalogCommand, ChangesArgs, CompactArgs, DetachArgs, FollowersArgs,
-    ForkArgs, FreezeArgs, GcArgs, InspectArgs, PinArgs, PinsArgs, RetainArgs, RmArgs, SyncArgs, UnpinArgs,
+    ForkArgs, FreezeArgs, GcArgs, InspectArgs, PinArgs, PinsArgs, RetainArgs, RmArgs, ShrinkArgs, SyncArgs,
+    UnpinArgs,
 };
 use crate::libsql_args::{ExportLibsqlArgs, ImportLibsqlArgs};
 use crate::quantity::{parse_duration, parse_size};
@@ -147,6 +148,9 @@ pub(crate) enum Command {
     /// Copy what the second store of a mirror lacks, or the remote one of a tiered store
     #[command(after_help = store_help())]
     Sync(SyncArgs),
+    /// Give the space of deleted objects of a redb:///path store back to the file system
+    #[command(after_help = store_help())]
+    Shrink(ShrinkArgs),
     /// Keep the metadata of a server of many databases: namespaces, owners, followers' positions
     #[command(subcommand, after_help = store_help())]
     Catalog(CatalogCommand),

@@ -41,6 +41,7 @@ use super::failure::Step;
 use super::misplaced::Misplaced;
 use super::shard::Shard;
 use super::shards::Shards;
+use super::shrunk::Shrunk;
 
 /// A catalog in a set of shards, on disk or in memory.
 pub struct RedbCatalog {
@@ -96,13 +97,13 @@ impl RedbCatalog {
         self.shard_of(namespace)?.write(work)
     }
 
-    /// Gives the space that is not needed any more back to the file system. Everybody else waits meanwhile.
+    /// Gives the space that is not needed any more back to the file system: see [`Shards::compact`].
     ///
     /// # Errors
     ///
-    /// As [`Shard::compact`].
-    pub fn compact(&self) -> Result<()> {
-        self.shards.iter().try_for_each(|shard| shard.compact().map(drop))
+    /// As [`Shard::compact`](super::Shard::compact).
+    pub fn compact(&self) -> Result<Shrunk> {
+        self.shards.compact()
     }
 }
 

@@ -23,6 +23,7 @@ mod restore;
 mod retain;
 mod rm;
 mod segments;
+mod shrink;
 mod status;
 mod sync;
 mod verify;
@@ -40,6 +41,7 @@ pub(crate) use pin::{PinArgs, PinsArgs, UnpinArgs};
 pub(crate) use replicate::Done;
 pub(crate) use retain::RetainArgs;
 pub(crate) use rm::RmArgs;
+pub(crate) use shrink::ShrinkArgs;
 pub(crate) use sync::SyncArgs;
 
 use std::path::{Path, PathBuf};
@@ -85,6 +87,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Export(Export::Libsql(args)) => export::run(&args, json).await?,
         Command::Status(args) => return status::run(&args, json).await,
         Command::Sync(args) => return sync::run(&args, json).await,
+        Command::Shrink(args) => shrink::run(&args, json)?,
         Command::Catalog(command) => catalog::run(command, json).await?,
         Command::Config(ConfigCommand::Check { file }) => config::check(&file, json)?,
         Command::Completions { shell } => completions::run(shell),

@@ -21,6 +21,7 @@ use self::assign::{AssignArgs, AssignmentsArgs, RebalanceArgs, ReleaseArgs};
 use self::group::GroupCommand;
 use self::namespace::NamespaceCommand;
 use self::node::NodeCommand;
+use super::shrink;
 use crate::args::StoreArgs;
 use crate::output;
 
@@ -111,6 +112,12 @@ pub(crate) enum CatalogCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Give the unused space of a catalog back to the file system
+    #[command(alias = "compact")]
+    Shrink {
+        #[command(flatten)]
+        at: CatalogArgs,
+    },
     /// Give a catalog that is not open another number of shards
     Reshard {
         #[command(flatten)]
@@ -152,6 +159,10 @@ pub(super) async fn run(command: CatalogCommand, json: bool) -> anyhow::Result<(
         CatalogCommand::Rebalance(args) => assign::rebalance(&args, json),
         CatalogCommand::Export { at } => transfer::export(&at),
         CatalogCommand::Import { file, at, dry_run } => transfer::import(&file, &at, dry_run, json),
+        CatalogCommand::Shrink { at } => {
+            let shrunk = open::existing(&at.catalog)?.compact()?;
+            shrink::show(&at.catalog.display(), shrunk, json)
+        }
         CatalogCommand::Reshard { at, shards } => transfer::reshard(&at, shards, json),
     };
     if let Err(error) = &outcome
