@@ -54,19 +54,28 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Takes part under a name of its own, reached at `address`.
+    /// The servers that share the catalog in a directory, of which this one is to be `node`. The directory is made if it is
+    /// not there.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub fn new(path: &Path, node: NodeId, handles: Handles) -> Result<Self> {
+        let directory = OsDirectory::create(path);
+        let directory = directory.map_err(|error| Error::io(format!("create {}", path.display()), error))?;
+        Ok(Self { directory: Arc::new(directory), path: path.to_path_buf(), node, handles })
+    }
+
+    /// Takes part, reached at `address`.
     ///
     /// # Errors
     ///
     /// `AlreadyExists` when the name is that of a server with another address; `Unavailable` when somebody keeps the
-    /// catalog; `Io`.
-    pub async fn join(path: &Path, node: NodeId, address: &str, handles: Handles) -> Result<Self> {
-        let directory = OsDirectory::create(path);
-        let directory = directory.map_err(|error| Error::io(format!("create {}", path.display()), error))?;
-        let cluster = Self { directory: Arc::new(directory), path: path.to_path_buf(), node, handles };
-        let (node, address) = (cluster.node.clone(), address.to_string());
-        cluster.with(move |catalog| catalog.register_node(&node, &address, &BTreeMap::new())).await?;
-        Ok(cluster)
+    /// catalog.
+    pub async fn join(&self, address: &str) -> Result<()> {
+        let (node, address) = (self.node.clone(), address.to_string());
+        self.with(move |catalog| catalog.register_node(&node, &address, &BTreeMap::new())).await?;
+        Ok(())
     }
 
     /// The name of this server.
@@ -190,21 +199,51 @@ impl Cluster {
         call: impl FnOnce(&RedbCatalog) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let this = self.clone();
-        let work = move || {
-            let one = ShardCount::ONE;
-            let options = ShardsOptions {
-                shards_if_new: one,
-                cache_bytes: 4 << 20,
-                lock_wait: LOCK_WAIT,
-                ..ShardsOptions::new(ShardPurpose::Catalog)
-            };
-            let (clock, random) = (Arc::clone(&this.handles.clock), &*this.handles.random);
-            let catalog = RedbCatalog::open(&this.directory, &this.path, clock, random, &options)?;
-            call(&catalog)
-        };
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|error| {
-            Err(Error::Unknown { what: format!("a call of the catalog did not end: {error}") })
-        })
+        blocking(move || call(&this.open()?)).await
     }
+
+    /// Keeps the catalog until it is dropped, or better let go of ([`Cluster::let_go`]). The other servers wait meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` when somebody else keeps it.
+    pub async fn keep(&self) -> Result<Arc<dyn Catalog>> {
+        let this = self.clone();
+        let kept = blocking(move || this.open()).await?;
+        Ok(Arc::new(kept))
+    }
+
+    /// Lets go of the catalog. Closing it waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// None that is known.
+    pub async fn let_go(catalog: Arc<dyn Catalog>) -> Result<()> {
+        blocking(move || {
+            drop(catalog);
+            Ok(())
+        })
+        .await
+    }
+
+    fn open(&self) -> Result<RedbCatalog> {
+        let options = ShardsOptions {
+            shards_if_new: ShardCount::ONE,
+            cache_bytes: 4 << 20,
+            lock_wait: LOCK_WAIT,
+            ..ShardsOptions::new(ShardPurpose::Catalog)
+        };
+        let (clock, random) = (Arc::clone(&self.handles.clock), &*self.handles.random);
+        RedbCatalog::open(&self.directory, &self.path, clock, random, &options)
+    }
+}
+
+/// Does something that waits for a disk.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        Err(Error::Unknown { what: format!("a call of the catalog did not end: {error}") })
+    })
 }

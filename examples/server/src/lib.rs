@@ -6,6 +6,7 @@
 //! - [`Tenant`] is one open database: its only connection, and its replication;
 //! - [`sql`] runs one statement; [`routes`] is HTTP, and [`failure`] what it answers when something fails.
 
+pub mod catalog_copies;
 pub mod cluster;
 pub mod failure;
 pub mod local_files;
@@ -15,6 +16,7 @@ pub mod sql;
 pub mod tenant;
 pub mod tenants;
 
+pub use catalog_copies::CatalogCopies;
 pub use cluster::Cluster;
 pub use local_files::LocalFiles;
 pub use replicas::Replicas;

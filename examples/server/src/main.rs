@@ -17,7 +17,7 @@ use walkeep::core::MemberName;
 use walkeep::core::catalog::NodeId;
 use walkeep::{Bucket, Error, Handles, Result};
 use walkeep_server_example::cluster::HEARTBEAT;
-use walkeep_server_example::{Cluster, Replicas, Server, Tenants, router};
+use walkeep_server_example::{CatalogCopies, Cluster, Replicas, Server, Tenants, router};
 
 /// How long what is not stored yet may take at the end.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -41,6 +41,9 @@ struct Arguments {
     /// tenant.
     #[arg(long, requires = "node")]
     catalog: Option<PathBuf>,
+    /// How many seconds to wait between two copies of the catalog into the store, which are made only when it has changed.
+    #[arg(long, default_value = "60", value_parser = parse_interval, requires = "catalog")]
+    catalog_copy_interval: Duration,
     /// The name of this server in the catalog. It keeps its address: give --listen a port.
     #[arg(long, requires = "catalog")]
     node: Option<MemberName>,
@@ -78,16 +81,24 @@ async fn run(arguments: Arguments) -> Result<()> {
     let listener = TcpListener::bind(arguments.listen).await.map_err(io(listening.clone()))?;
     let address = listener.local_addr().map_err(io(listening.clone()))?;
     let handles = Handles::system();
-    let (mut cluster, mut replicas) = (None, None);
+    let (mut cluster, mut replicas, mut copies) = (None, None, None);
     if let (Some(catalog), Some(member)) = (&arguments.catalog, arguments.node) {
         let node = NodeId::new(member.as_str())?;
-        cluster = Some(Cluster::join(catalog, node, &format!("http://{address}"), handles.clone()).await?);
         let bucket = Bucket::new(Arc::new(Arc::clone(&backend)), None)?.named(&store);
+        let shared = Cluster::new(catalog, node, handles.clone())?;
+        // Before anything is written there: a catalog that was lost is to be restored, and not begun anew.
+        copies = Some(Arc::new(CatalogCopies::begin(&shared, &bucket, &handles).await?));
+        shared.join(&format!("http://{address}")).await?;
+        cluster = Some(shared);
         let path = arguments.data.join("replicas");
         replicas = Some(Arc::new(Replicas::new(&path, &bucket, &handles, member)?));
     }
     let tenants = Arc::new(Tenants::new(&arguments.data, backend, &store.to_string(), cluster)?);
     let beating = tokio::spawn(beat(Arc::clone(&tenants)));
+    let copying = copies.clone().map(|copies| {
+        let interval = arguments.catalog_copy_interval;
+        tokio::spawn(async move { copies.keep_up(interval).await })
+    });
     tenants.open_all().await?;
     println!("listening on {address}");
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
@@ -103,6 +114,12 @@ async fn run(arguments: Arguments) -> Result<()> {
     axum::serve(listener, routes).with_graceful_shutdown(told_to_stop).await.map_err(io(listening))?;
     beating.abort();
     let left = tenants.close(SHUTDOWN).await;
+    if let (Some(copying), Some(copies)) = (copying, copies) {
+        copying.abort();
+        // A copy that was under way may have been cut short.
+        drop(copying.await);
+        copies.end().await;
+    }
     if left.is_empty() {
         return Ok(());
     }
@@ -110,6 +127,12 @@ async fn run(arguments: Arguments) -> Result<()> {
     let what =
         format!("commits of {left} are not stored yet; they are on disk, and the next start stores them");
     Err(Error::Unavailable { what, source: None })
+}
+
+fn parse_interval(text: &str) -> std::result::Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| *seconds > 0.0);
+    let interval = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    interval.ok_or_else(|| "it is a number of seconds above 0".to_string())
 }
 
 /// Says again and again that this server is there.
