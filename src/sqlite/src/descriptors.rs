@@ -6,7 +6,7 @@
 //!
 //! The price: a database that was deleted keeps its disk space until the process ends.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -15,7 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Device and inode of a file.
 type Identity = (u64, u64);
 
-static OPEN: Mutex<Vec<(Identity, Arc<File>)>> = Mutex::new(Vec::new());
+/// Files that are kept open.
+type Kept = Mutex<Vec<(Identity, Arc<File>)>>;
+
+static OPEN: Kept = Mutex::new(Vec::new());
+
+/// Those that are open for writing, which locks for one's own need. Nothing is written to them.
+static OPEN_FOR_LOCKS: Kept = Mutex::new(Vec::new());
 
 /// A descriptor of the file for reading; `None` when there is no file.
 ///
@@ -23,7 +29,20 @@ static OPEN: Mutex<Vec<(Identity, Arc<File>)>> = Mutex::new(Vec::new());
 ///
 /// The operating system's.
 pub(crate) fn open(path: &Path) -> io::Result<Option<Arc<File>>> {
-    let mut kept = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open_once(&OPEN, path, OpenOptions::new().read(true))
+}
+
+/// A descriptor of the file for taking locks that keep others out; `None` when there is no file.
+///
+/// # Errors
+///
+/// The operating system's: among others, that this user may not write to the file.
+pub(crate) fn open_for_locks(path: &Path) -> io::Result<Option<Arc<File>>> {
+    open_once(&OPEN_FOR_LOCKS, path, OpenOptions::new().read(true).write(true))
+}
+
+fn open_once(kept: &Kept, path: &Path, how: &OpenOptions) -> io::Result<Option<Arc<File>>> {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     // Looking before opening: a second descriptor of a known file would have to be kept as well.
     let identity = match std::fs::metadata(path) {
         Ok(metadata) => (metadata.dev(), metadata.ino()),
@@ -33,7 +52,7 @@ pub(crate) fn open(path: &Path) -> io::Result<Option<Arc<File>>> {
     if let Some((_, file)) = kept.iter().find(|(known, _)| *known == identity) {
         return Ok(Some(Arc::clone(file)));
     }
-    let file = match File::open(path) {
+    let file = match how.open(path) {
         Ok(file) => Arc::new(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

@@ -32,6 +32,9 @@ const SHM_LIVE: (i64, i64) = (128, 1);
 /// The byte of a `-shm` file that a writer has locked from its first frame until its commit is visible.
 const SHM_WRITE: (i64, i64) = (120, 1);
 
+/// The byte of a `-shm` file that a connection has locked while it checkpoints.
+const SHM_CHECKPOINT: (i64, i64) = (121, 1);
+
 fn lock_of(kind: libc::c_int, (start, len): (i64, i64)) -> libc::flock {
     libc::flock {
         l_type: i16::try_from(kind).unwrap_or_default(),
@@ -79,11 +82,7 @@ impl SharedLock {
 
 /// Sets or removes a lock of the open file description; `false` when another's is in the way.
 fn set(file: &File, kind: libc::c_int, range: (i64, i64)) -> io::Result<bool> {
-    match fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock_of(kind, range))) {
-        Ok(_) => Ok(true),
-        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    taken(fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock_of(kind, range))))
 }
 
 /// Whether anybody else has a lock on a range.
@@ -125,4 +124,36 @@ pub(crate) fn is_live(shm: &File) -> io::Result<bool> {
 /// The operating system's.
 pub(crate) fn is_written(shm: &File) -> io::Result<bool> {
     is_locked(shm, SHM_WRITE)
+}
+
+/// Takes the lock of checkpoints for this process, also when a connection of this process has it; `false` when one of
+/// another process has it. The file must be open for writing.
+///
+/// # Errors
+///
+/// The operating system's.
+pub(crate) fn try_lock_checkpoints(shm: &File) -> io::Result<bool> {
+    set_for_process(shm, libc::F_WRLCK, SHM_CHECKPOINT)
+}
+
+/// Gives back what [`try_lock_checkpoints`] took.
+///
+/// # Errors
+///
+/// The operating system's.
+pub(crate) fn unlock_checkpoints(shm: &File) -> io::Result<()> {
+    set_for_process(shm, libc::F_UNLCK, SHM_CHECKPOINT).map(|_| ())
+}
+
+/// Sets or removes a lock of this process; `false` when another process's is in the way.
+fn set_for_process(file: &File, kind: libc::c_int, range: (i64, i64)) -> io::Result<bool> {
+    taken(fcntl(file.as_fd(), FcntlArg::F_SETLK(&lock_of(kind, range))))
+}
+
+fn taken(answer: nix::Result<libc::c_int>) -> io::Result<bool> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -2,13 +2,14 @@
 //!
 //! Nobody waits for it: first a checkpoint beside the writers, which does the work; only if they were too fast for it, a
 //! second one behind a barrier that keeps them out for the moment that the rest takes. A reader of another process is
-//! never fought: the log grows, and that is said.
+//! never fought: the log grows, and that is said. Writers that are faster than the checkpoints are slowed down.
 
 use std::time::Duration;
 
 use walkeep::core::{Error, Result};
 
 use super::capturer::{Captured, Capturer};
+use super::throttle::Throttle;
 
 /// A writer gives up its lock a moment before its own read mark, and may be checkpointing by itself.
 const ATTEMPTS: u32 = 4;
@@ -19,6 +20,9 @@ const ROUNDS_BESIDE_WRITERS: u32 = 4;
 /// What is left for a barrier at most, in bytes, or so many times the length from which the log is checkpointed.
 const BARRIER_BYTES_MAX: u64 = 16 << 20;
 const BARRIER_CHECKPOINTS_MAX: u64 = 4;
+
+/// The length of a log that shows that writers are faster than we are, in lengths from which it is checkpointed.
+const LONG_CHECKPOINTS: u64 = 16;
 
 /// What came of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,7 @@ impl Capturer {
     ///
     /// Those of [`Capturer::capture`]; `Unknown` when a sync failed.
     pub(super) fn checkpoint(&mut self) -> Result<Checkpointed> {
+        let mut throttle = self.is_long()?.then(|| Throttle::start(self.database.clone()));
         if self.capture()? == Captured::SpoolFull {
             return Ok(Checkpointed::Later);
         }
@@ -51,15 +56,18 @@ impl Capturer {
             if self.close_round()? {
                 return Ok(Checkpointed::Complete);
             }
-            if self.left_to_checkpoint()? <= self.options.checkpoint_bytes / 4 {
+            let left = self.left_to_checkpoint()?;
+            if left <= self.options.checkpoint_bytes / 4 {
                 break;
             }
+            if left > self.barrier_bytes_max() {
+                throttle.get_or_insert_with(|| Throttle::start(self.database.clone()));
+            }
         }
+        drop(throttle);
         let Some(barrier) = self.live()?.barrier()? else { return Ok(Checkpointed::Later) };
         // Nobody commits now. Whoever waits does so for as long as what came meanwhile takes.
-        let bound =
-            BARRIER_BYTES_MAX.max(BARRIER_CHECKPOINTS_MAX.saturating_mul(self.options.checkpoint_bytes));
-        if self.left_to_checkpoint()? > bound {
+        if self.left_to_checkpoint()? > self.barrier_bytes_max() {
             return Ok(Checkpointed::Later);
         }
         let done = self.finish_behind_barrier();
@@ -83,6 +91,32 @@ impl Capturer {
         self.close_round()
     }
 
+    /// Decides whether only we checkpoint from now on.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub(super) fn keep_checkpoints_away(&mut self, away: bool) -> Result<()> {
+        match &mut self.live {
+            Some(live) if away => live.keep_checkpoints_away()?,
+            Some(live) => live.let_others_checkpoint(),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// What may be left for a barrier.
+    fn barrier_bytes_max(&self) -> u64 {
+        let checkpoints = self.options.checkpoint_bytes.saturating_mul(BARRIER_CHECKPOINTS_MAX);
+        BARRIER_BYTES_MAX.max(checkpoints)
+    }
+
+    /// Whether writers are faster than we are.
+    fn is_long(&self) -> Result<bool> {
+        let bytes_max = self.options.checkpoint_bytes.saturating_mul(LONG_CHECKPOINTS);
+        Ok(self.live()?.log_bytes()? > bytes_max)
+    }
+
     fn finish_behind_barrier(&mut self) -> Result<Checkpointed> {
         if self.capture()? == Captured::SpoolFull {
             return Ok(Checkpointed::Later);
@@ -103,8 +137,8 @@ impl Capturer {
     }
 
     /// Brings everything that the mark sees for sure into the database file.
-    fn checkpoint_to_mark(&self) -> Result<Checkpointed> {
-        let live = self.live()?;
+    fn checkpoint_to_mark(&mut self) -> Result<Checkpointed> {
+        let live = self.live_mut()?;
         let sees = live.mark().sees;
         let mut reached = Checkpointed::Later;
         for attempt in 0..ATTEMPTS {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use walkeep::core::{Error, PageSize, Result};
 
+use super::checkpoint_lock::CheckpointLock;
 use super::connection::{self, WriteBarrier, connect, failed};
 use super::mark::Mark;
 use super::state::DatabaseIdentity;
@@ -35,6 +36,7 @@ pub(super) struct LiveDatabase {
     database: Arc<File>,
     log: Arc<File>,
     shm: Arc<File>,
+    checkpoint_lock: CheckpointLock,
     mark: Mark,
     /// The mark before, until everything up to `mark` is captured.
     older: Option<Mark>,
@@ -69,12 +71,15 @@ impl LiveDatabase {
             opened.ok_or_else(|| no_side_file(path, suffix))
         };
         let (log, shm) = (side("-wal")?, side("-shm")?);
+        let for_locks = descriptors::open_for_locks(&beside(path, "-shm")).map_err(io)?;
+        let checkpoint_lock = CheckpointLock::new(for_locks.ok_or_else(|| no_side_file(path, "-shm"))?);
         let mark = Mark::take(path, connection, &shm)?;
         // Now nobody changes the mode.
         let len = read_at(&database, 0, &mut bytes).map_err(io)?;
         let page_size = check_mode(path, bytes.get(..len).unwrap_or_default())?;
         let (path, older, spare) = (path.clone(), None, None);
-        let live = Self { path, busy_timeout, page_size, database, log, shm, mark, older, spare };
+        let live =
+            Self { path, busy_timeout, page_size, database, log, shm, checkpoint_lock, mark, older, spare };
         if live.is_replaced()? {
             return Err(crate::hold::locked(&live.path, "it is being replaced by another file"));
         }
@@ -251,9 +256,25 @@ impl LiveDatabase {
     /// # Errors
     ///
     /// As there.
-    pub(super) fn checkpoint(&self) -> Result<(u64, u64)> {
+    pub(super) fn checkpoint(&mut self) -> Result<(u64, u64)> {
         let connection = connect(&self.path, Duration::ZERO)?;
-        connection::checkpoint(&self.path, &connection)
+        let done = connection::checkpoint(&self.path, &connection);
+        self.checkpoint_lock.renew().map_err(failed("lock the -shm of", &self.path))?;
+        done
+    }
+
+    /// From now on only we checkpoint: see [`CheckpointLock`].
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub(super) fn keep_checkpoints_away(&mut self) -> Result<()> {
+        self.checkpoint_lock.take().map_err(failed("lock the -shm of", &self.path))
+    }
+
+    /// Everybody may checkpoint.
+    pub(super) fn let_others_checkpoint(&mut self) {
+        self.checkpoint_lock.give_back();
     }
 
     /// Copies frames of the log into the database while it is not held, so that the log can begin anew.

@@ -13,6 +13,7 @@
 
 mod attach;
 mod capturer;
+mod checkpoint_lock;
 mod checkpointing;
 mod connection;
 mod fall_back;
@@ -33,6 +34,7 @@ mod state;
 mod status;
 mod store;
 mod task;
+mod throttle;
 mod watcher;
 
 pub use self::connection::set_wal;

@@ -74,6 +74,7 @@ impl Session<'_> {
 
     fn note_checkpoint(&mut self, checkpointed: Checkpointed) {
         let blocked = checkpointed == Checkpointed::BlockedByReader;
+        self.blocked_by_reader = blocked;
         let database = self.reporter.database().to_string();
         self.reporter.update(|status| {
             if blocked && !status.blocked_by_reader {

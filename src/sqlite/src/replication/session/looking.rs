@@ -13,6 +13,12 @@ use super::{BLIND_POLL, SETTLE, Session};
 const WRITER_PAUSE: Duration = Duration::from_millis(20);
 /// How long to wait after a reader was in the way.
 const ASIDE_BACK_OFF: Duration = Duration::from_secs(1);
+/// The log is written fast when this part of a checkpoint's bytes comes from one look to the next.
+const FAST_PART: u64 = 4;
+/// How long not to look at a log that has just begun to grow, or grows fast.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// So many checkpoints' bytes from one look to the next are too many: it looks again sooner.
+const FAST_CHECKPOINTS: u64 = 4;
 /// How long nothing must have happened before nothing is done any more.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -34,7 +40,7 @@ impl Session<'_> {
         match unseen {
             Some(bytes) => {
                 self.behind_since.get_or_insert(self.request.handles.clock.now());
-                let options = &self.request.options;
+                let options = self.request.options.clone();
                 let time = now >= self.last_capture + interval;
                 let storing = !self.handed_over.is_empty() && bytes < options.checkpoint_bytes;
                 let long = bytes >= options.seal_bytes.min(2 * options.checkpoint_bytes);
@@ -42,11 +48,19 @@ impl Session<'_> {
                     self.capture().await?;
                 }
                 self.last_activity = Instant::now();
+                let grown = bytes.saturating_sub(self.unseen_before);
+                let fast = grown >= self.request.options.checkpoint_bytes / FAST_PART;
+                self.unseen_before = if self.last_capture >= now { 0 } else { bytes };
+                // What may keep us from checkpointing for long leaves it to them.
+                let hindered = self.local_failures > 0 || self.blocked_by_reader;
+                self.keep_checkpoints_away(fast && !hindered).await?;
                 // While it is written to, it is looked at by time.
-                let pause = (interval / 4).clamp(SETTLE, BLIND_POLL);
+                self.pause = next_pause(self.pause, grown / options.checkpoint_bytes.max(1));
+                let pause = (interval / 4).clamp(SETTLE, BLIND_POLL).min(self.pause);
                 self.due.get_or_insert(Instant::now() + pause);
             }
             None if now < self.last_activity + QUIET => {
+                self.keep_checkpoints_away(false).await?;
                 if waited_for {
                     self.step_aside().await?;
                 }
@@ -56,6 +70,11 @@ impl Session<'_> {
             None => self.rest().await?,
         }
         Ok(())
+    }
+
+    /// While the log is written fast, the writers' own checkpoints would only cost them time.
+    async fn keep_checkpoints_away(&mut self, away: bool) -> Result<()> {
+        self.with(move |capturer| capturer.keep_checkpoints_away(away)).await?
     }
 
     /// Lets others begin the log anew, unless that was tried a moment ago in vain.
@@ -94,4 +113,14 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// When to look again, of a log that grew by so many checkpoints since the last look.
+fn next_pause(last: Duration, checkpoints: u64) -> Duration {
+    let next = if checkpoints > FAST_CHECKPOINTS {
+        last.mul_f64(FAST_CHECKPOINTS as f64 / checkpoints as f64)
+    } else {
+        last * 2
+    };
+    next.clamp(PAUSE_MIN, BLIND_POLL)
 }

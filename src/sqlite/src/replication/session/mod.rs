@@ -62,11 +62,17 @@ pub(super) struct Session<'a> {
     last_capture: Instant,
     last_activity: Instant,
     last_look_found_writer: bool,
+    /// Bytes of the log that were committed and not captured after the last look.
+    unseen_before: u64,
+    /// How long to wait for the next look while commits come.
+    pause: Duration,
     /// Captures in a row that local files held up.
     local_failures: u32,
     /// Since when commits are known that are not captured.
     behind_since: Option<UnixMillis>,
     checkpoint_not_before: Instant,
+    /// Whether a reader was in the way of the last checkpoint.
+    blocked_by_reader: bool,
     aside_not_before: Instant,
     /// Whether the spool is full.
     paused: bool,
@@ -98,9 +104,12 @@ impl<'a> Session<'a> {
             last_capture: now,
             last_activity: now,
             last_look_found_writer: false,
+            unseen_before: 0,
+            pause: BLIND_POLL,
             local_failures: 0,
             behind_since: None,
             checkpoint_not_before: now,
+            blocked_by_reader: false,
             aside_not_before: now,
             paused: false,
         };
@@ -152,6 +161,7 @@ impl<'a> Session<'a> {
 
     /// Something was written.
     fn woken(&mut self) {
+        self.pause = SETTLE;
         let interval = self.request.options.sync_interval;
         let at = (Instant::now() + SETTLE).max(self.last_capture + interval);
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
