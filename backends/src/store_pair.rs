@@ -97,7 +97,9 @@ impl Copies {
         }
     }
 
-    pub(crate) fn into_backend(self) -> DynBackend {
+    /// The same store, as any other one.
+    #[must_use]
+    pub fn into_backend(self) -> DynBackend {
         match self {
             Self::Mirror(mirror) => Erased::shared(mirror),
             Self::Tiered(tiered) => Erased::shared(tiered),

@@ -20,6 +20,7 @@ pub mod history;
 pub mod libsql_bucket;
 pub mod log_scene;
 pub mod memory_target;
+pub mod metrics;
 pub mod page_log;
 pub mod persistent;
 pub mod promise_model;

@@ -2,8 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a panic is a failed test")]
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use walkeep_tests::command::Walkeep;
 use walkeep_tests::database::sql;
+use walkeep_tests::metrics::scrape;
 
 /// A folder with databases.
 struct Scene {
@@ -50,14 +49,6 @@ impl Scene {
 
 fn is_stored(status: &Value) -> bool {
     status["state"] == "capturing" && !status["seen"].is_null() && status["seen"] == status["durable"]
-}
-
-fn scrape(address: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
 }
 
 #[test]

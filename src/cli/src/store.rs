@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
-use walkeep::backends::StoreUrl;
 use walkeep::backends::metered::{Metered, Requests};
+use walkeep::backends::{Copies, CopyStatus, StoreUrl};
 use walkeep::core::DynBackend;
 use walkeep::core::libsql::Cluster;
 use walkeep::{Bucket, Error, Fencing};
@@ -38,6 +38,8 @@ impl TypedValueParser for StoreParser {
 pub(crate) struct Store {
     pub(crate) bucket: Bucket,
     metered: Arc<Metered<DynBackend>>,
+    /// Of a store in two places: how far one is behind the other.
+    copies: Option<Copies>,
 }
 
 impl Store {
@@ -47,7 +49,7 @@ impl Store {
     ///
     /// `Unavailable`; `Invalid` when settings or credentials contradict each other.
     pub(crate) fn open(url: &StoreUrl) -> Result<Self, Error> {
-        Self::on(url, url.open()?)
+        Self::on(url, url.open()?, None)
     }
 
     /// Opens a store for writing, creating a directory that is new.
@@ -56,12 +58,15 @@ impl Store {
     ///
     /// As [`Store::open`].
     pub(crate) fn create(url: &StoreUrl) -> Result<Self, Error> {
-        Self::on(url, url.create()?)
+        match url.open_copies()? {
+            Some(copies) => Self::on(url, copies.clone().into_backend(), Some(copies)),
+            None => Self::on(url, url.create()?, None),
+        }
     }
 
-    fn on(url: &StoreUrl, backend: DynBackend) -> Result<Self, Error> {
+    fn on(url: &StoreUrl, backend: DynBackend, copies: Option<Copies>) -> Result<Self, Error> {
         let metered = Arc::new(Metered::new(backend));
-        Ok(Self { bucket: Bucket::new(Arc::clone(&metered), None)?.named(url), metered })
+        Ok(Self { bucket: Bucket::new(Arc::clone(&metered), None)?.named(url), metered, copies })
     }
 
     /// The backend, for a queue in front of it; what goes to it is counted.
@@ -82,5 +87,10 @@ impl Store {
     /// What has gone to the store so far.
     pub(crate) fn requests(&self) -> Requests {
         self.metered.requests()
+    }
+
+    /// How far copying between the two places is, of a store that was opened for writing and is in two.
+    pub(crate) fn copying(&self) -> Option<CopyStatus> {
+        self.copies.as_ref().map(Copies::status)
     }
 }

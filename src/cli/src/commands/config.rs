@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -21,6 +22,7 @@ const NAMES_MAX: usize = 3;
 struct Document<'a> {
     metrics: Option<SocketAddr>,
     log_format: LogFormat,
+    quota_total_bytes: Option<NonZeroU64>,
     databases: Vec<Row<'a>>,
     left_out: Vec<LeftOutRow>,
 }
@@ -48,7 +50,13 @@ pub(super) fn check(file: &Path, json: bool) -> anyhow::Result<()> {
     let Databases { entries, left_out } = config.databases()?;
     let databases = entries.iter().map(Row::new).collect();
     let left_out: Vec<_> = left_out.into_iter().map(LeftOutRow::new).collect();
-    let document = Document { metrics: config.metrics, log_format: config.log_format, databases, left_out };
+    let document = Document {
+        metrics: config.metrics,
+        log_format: config.log_format,
+        quota_total_bytes: config.total_bytes_max,
+        databases,
+        left_out,
+    };
     if json {
         return output::json(&document);
     }
@@ -104,9 +112,16 @@ fn show(document: &Document<'_>) {
             output::bytes(settings.spool_bytes_max),
             if row.unfenced { ", unfenced" } else { "" }
         ));
+        if !settings.quota.is_unlimited() {
+            output::line(format!("    {}", settings.quota));
+        }
         output::line(format!("    {}", settings.care));
     }
     output::line(output::count(document.databases.len() as u64, "database"));
+    if let Some(total) = document.quota_total_bytes {
+        let total = output::bytes(total.get());
+        output::line(format!("all together at most {total} of segments in each store"));
+    }
     if let Some(metrics) = document.metrics {
         output::line(format!("metrics: http://{metrics}/metrics"));
     }

@@ -92,17 +92,22 @@ impl Overrides {
     }
 }
 
+/// What a quota looks like.
+const NO_QUOTA: &str = "it is a whole number of at least 1; without it there is no limit";
+
 /// What a namespace may take: each absent one is unlimited.
 fn quota(section: &mut Section<'_>) -> Quota {
-    let refused = || "it is a whole number of at least 1; without it there is no limit".to_string();
+    let number = |_| NO_QUOTA.to_string();
     Quota {
-        bytes: section.parsed_quantity("quota_bytes", |text| {
-            parse_size(text).and_then(|bytes| NonZeroU64::new(bytes).ok_or_else(refused))
-        }),
-        segments: section.parsed_quantity("quota_segments", |text| text.parse().map_err(|_| refused())),
-        stores_per_second: section
-            .parsed_quantity("stores_per_second", |text| text.parse().map_err(|_| refused())),
+        bytes: section.parsed_quantity("quota_bytes", quota_bytes),
+        segments: section.parsed_quantity("quota_segments", |text| text.parse().map_err(number)),
+        stores_per_second: section.parsed_quantity("stores_per_second", |text| text.parse().map_err(number)),
     }
+}
+
+/// A quota in bytes.
+pub(super) fn quota_bytes(text: &str) -> Result<NonZeroU64, String> {
+    NonZeroU64::new(parse_size(text)?).ok_or_else(|| NO_QUOTA.to_string())
 }
 
 /// A store. Neither what is written nor what it stands for is repeated: somebody may have put a password into it.

@@ -1,6 +1,7 @@
 //! The configuration file as a whole.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::databases::{Databases, Gathering};
 use super::directory::{self, Directory};
 use super::entry::{self, DatabaseEntry};
 use super::log_format::LogFormat;
-use super::overrides::Overrides;
+use super::overrides::{Overrides, quota_bytes};
 use super::problem::{ConfigError, Problem};
 use super::reader::Reader;
 use super::section::Section;
@@ -25,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// How the histories of databases are looked after.
     pub(crate) upkeep: Upkeep,
+    /// How many bytes of segments all databases together may have in each store.
+    pub(crate) total_bytes_max: Option<NonZeroU64>,
     entries: Vec<DatabaseEntry>,
     directories: Vec<Directory>,
 }
@@ -68,6 +71,7 @@ impl Config {
         });
         let log_format = section.parsed("log_format", |text| LogFormat::parse(&text.value));
         let upkeep = Upkeep::read(&mut section);
+        let total_bytes_max = section.parsed_quantity("quota_total_bytes", quota_bytes);
         let defaults = section.section("defaults", "[defaults]").map(|mut section| {
             let defaults = Overrides::read(&mut section);
             section.finish();
@@ -84,6 +88,7 @@ impl Config {
             metrics,
             log_format: log_format.unwrap_or_default(),
             upkeep,
+            total_bytes_max,
             entries: databases.into_iter().filter_map(|one| DatabaseEntry::read(one, &defaults)).collect(),
             directories: directories.into_iter().filter_map(|one| Directory::read(one, &defaults)).collect(),
         }

@@ -1,6 +1,7 @@
 //! Figures in the text format of Prometheus.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, prometheus_text};
@@ -11,6 +12,7 @@ use walkeep::core::UnixMillis;
 use walkeep_sqlite::replication::{Phase, Status};
 
 use super::figures::Figures;
+use super::store_families;
 use crate::commands::Done;
 
 pub(super) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -28,19 +30,19 @@ pub(super) fn text(figures: Figures) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-type Labels = Vec<(&'static str, String)>;
+pub(super) type Labels = Vec<(&'static str, String)>;
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         gauges_of_databases(self, &mut encoder)?;
         counters_of_databases(self, &mut encoder)?;
         histories(self, &mut encoder)?;
-        stores(self, &mut encoder)
+        store_families::encode(&self.stores, &mut encoder)
     }
 }
 
 /// One metric with a sample for each row.
-fn family<M: EncodeMetric>(
+pub(super) fn family<M: EncodeMetric>(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help): (&str, &str),
     rows: Vec<(Labels, M)>,
@@ -59,7 +61,7 @@ fn labels(status: &Status) -> Labels {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus has floating-point numbers only")]
-const fn number(value: u64) -> f64 {
+pub(super) const fn number(value: u64) -> f64 {
     value as f64
 }
 
@@ -76,7 +78,8 @@ fn gauges_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -
     let lag = |status: &Status| Some(number(status.lag_ms(now)) / 1000.0);
     let flag = |yes: bool| Some(f64::from(u8::from(yes)));
     let is = |phase: Phase| move |status: &Status| flag(status.phase == phase);
-    let gauges: [Gauge<'_>; 14] = [
+    let whole = |value: Option<u64>| value.map(number);
+    let gauges: [Gauge<'_>; 19] = [
         ("walkeep_lag_seconds", "Age of the oldest commit that a restore cannot reach", &lag),
         ("walkeep_capturing", "Whether the database is captured, commit by commit", &is(Phase::Capturing)),
         (
@@ -102,6 +105,17 @@ fn gauges_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -
         ("walkeep_epoch", "The epoch that is written in", &|s| s.epoch.map(f64::from)),
         ("walkeep_spool_segments", "Segments that wait on local disk", &|s| Some(number(s.spool_segments))),
         ("walkeep_spool_bytes", "Their bytes", &|s| Some(number(s.spool_bytes))),
+        ("walkeep_quota_bytes", "Bytes of stored segments that the namespace may have", &|s| {
+            whole(s.quota.limit.bytes.map(NonZeroU64::get))
+        }),
+        ("walkeep_quota_segments", "Stored segments that it may have", &|s| {
+            whole(s.quota.limit.segments.map(NonZeroU64::get))
+        }),
+        ("walkeep_quota_used_bytes", "Bytes that count for its quota", &|s| whole(Some(s.quota.used?.bytes))),
+        ("walkeep_quota_used_segments", "Segments that count for its quota", &|s| {
+            whole(Some(s.quota.used?.segments))
+        }),
+        ("walkeep_quota_full", "Whether the next segment waits for room", &|s| flag(s.quota.over)),
         ("walkeep_wal_bytes", "The length of the database's log", &|s| Some(number(s.wal_bytes))),
         ("walkeep_wal_blocked", "Whether a reader keeps the log from beginning anew", &|s| {
             flag(s.blocked_by_reader)
@@ -118,7 +132,10 @@ fn gauges_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -
 }
 
 fn counters_of_databases(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let counters: [Counter; 6] = [
+    let counters: [Counter; 7] = [
+        ("walkeep_quota_refusals", "How often a segment was refused for want of room", |status| {
+            status.quota.refusals
+        }),
         ("walkeep_fall_backs", "How often commits were not captured one by one", |status| status.fall_backs),
         ("walkeep_transactions", "Transactions captured", |status| status.transactions),
         ("walkeep_frames", "Frames captured", |status| status.frames),
@@ -155,29 +172,16 @@ fn histories(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
     family(encoder, ("walkeep_restore_proven_time_seconds", help), proven.collect())
 }
 
-fn stores(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let (mut requests, mut bytes) = (Vec::new(), Vec::new());
-    for (store, sent) in &figures.requests {
-        let row = |kind: &str, count: u64| {
-            (vec![("store", store.clone()), ("kind", kind.to_string())], ConstCounter::new(count))
-        };
-        let kinds = [("put", sent.puts), ("get", sent.gets), ("list", sent.lists), ("delete", sent.deletes)];
-        requests.extend(kinds.map(|(kind, count)| row(kind, count)));
-        bytes.extend(
-            [("written", sent.bytes_written), ("read", sent.bytes_read)].map(|(kind, n)| row(kind, n)),
-        );
-    }
-    family(encoder, ("walkeep_store_requests", "Requests to a store"), requests)?;
-    family(encoder, ("walkeep_store_bytes", "Bytes to and from a store"), bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
+    use walkeep::backends::CopyStatus;
     use walkeep::backends::metered::Requests;
     use walkeep::core::{Drill, FrameNo};
+    use walkeep::storage::Total;
 
+    use super::super::StoreFigures;
     use super::*;
 
     /// The status of a database as the file has it.
@@ -187,6 +191,7 @@ mod tests {
             "epoch": 4, "seen": {"frame_no": 12, "time": 90_000}, "durable": {"frame_no": 10, "time": 80_500},
             "waiting_since": 98_500, "transactions": 7, "frames": 12, "bytes_stored": 5000, "segments_stored": 3,
             "spool_segments": 2, "spool_bytes": 300, "wal_bytes": 4096, "checkpoints": 1, "fall_backs": 4, "blocked_by_reader": true,
+            "quota": {"limit": {"bytes": 9000, "segments": 8}, "used": {"bytes": 5000, "segments": 3}, "over": true, "refusals": 6},
             "fall_back": {"way": "difference", "why": "x", "time": 70_000}, "last_error": "no", "time": 99_000
         }))
         .unwrap()
@@ -194,12 +199,25 @@ mod tests {
 
     fn shown(statuses: Vec<Status>) -> String {
         let sent = Requests { puts: 5, gets: 6, lists: 7, deletes: 0, bytes_written: 800, bytes_read: 900 };
-        let requests = vec![("s3://logs/x".to_string(), sent)];
+        let copying = CopyStatus {
+            waiting: 21,
+            waiting_bytes: 22,
+            uncompared: 23,
+            copied: 24,
+            copied_bytes: 25,
+            failures: 26,
+            conflicts_total: 27,
+            fallen_back: 28,
+            ..CopyStatus::default()
+        };
+        let quota = Total { bytes_max: 31.try_into().ok(), bytes: 30 };
+        let of_store = StoreFigures { requests: sent, quota, copying: Some(copying) };
+        let stores = vec![("s3://logs/x".to_string(), of_store)];
         let state = walkeep::core::StateChecksum(1);
         let drill = Drill { at: UnixMillis(90_000), frame: FrameNo::FIRST, time: UnixMillis(80_000), state };
         let done = Done { compactions: 11, deleted: 12, deleted_bytes: 13, drill: Some(drill), failures: 14 };
         let cares = statuses.iter().map(|status| (status.clone(), done.clone())).collect();
-        text(Figures { statuses, cares, requests, now: UnixMillis(100_000) }).unwrap()
+        text(Figures { statuses, cares, stores, now: UnixMillis(100_000) }).unwrap()
     }
 
     #[test]
@@ -218,6 +236,12 @@ mod tests {
             ("gauge", "walkeep_epoch", "4.0"),
             ("gauge", "walkeep_spool_segments", "2.0"),
             ("gauge", "walkeep_spool_bytes", "300.0"),
+            ("gauge", "walkeep_quota_bytes", "9000.0"),
+            ("gauge", "walkeep_quota_segments", "8.0"),
+            ("gauge", "walkeep_quota_used_bytes", "5000.0"),
+            ("gauge", "walkeep_quota_used_segments", "3.0"),
+            ("gauge", "walkeep_quota_full", "1.0"),
+            ("counter", "walkeep_quota_refusals_total", "6"),
             ("gauge", "walkeep_wal_bytes", "4096.0"),
             ("gauge", "walkeep_wal_blocked", "1.0"),
             ("gauge", "walkeep_fall_back_time_seconds", "70.0"),
@@ -243,6 +267,16 @@ mod tests {
             r#"walkeep_store_requests_total{store="s3://logs/x",kind="list"} 7"#,
             r#"walkeep_store_bytes_total{store="s3://logs/x",kind="written"} 800"#,
             r#"walkeep_store_bytes_total{store="s3://logs/x",kind="read"} 900"#,
+            r#"walkeep_store_quota_bytes{store="s3://logs/x"} 31.0"#,
+            r#"walkeep_store_quota_used_bytes{store="s3://logs/x"} 30.0"#,
+            r#"walkeep_copy_waiting_objects{store="s3://logs/x"} 21.0"#,
+            r#"walkeep_copy_waiting_bytes{store="s3://logs/x"} 22.0"#,
+            r#"walkeep_copy_uncompared{store="s3://logs/x"} 23.0"#,
+            r#"walkeep_copied_objects_total{store="s3://logs/x"} 24"#,
+            r#"walkeep_copied_bytes_total{store="s3://logs/x"} 25"#,
+            r#"walkeep_copy_failures{store="s3://logs/x"} 26.0"#,
+            r#"walkeep_copy_conflicts{store="s3://logs/x"} 27.0"#,
+            r#"walkeep_copy_fallen_back_total{store="s3://logs/x"} 28"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

@@ -6,6 +6,7 @@
 mod exposition;
 mod figures;
 mod server;
+mod store_families;
 
-pub(crate) use figures::Figures;
+pub(crate) use figures::{Figures, StoreFigures};
 pub(crate) use server::MetricsServer;

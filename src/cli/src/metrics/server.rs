@@ -72,13 +72,13 @@ mod tests {
     use walkeep::core::UnixMillis;
 
     use super::*;
-    use crate::metrics::Figures;
+    use crate::metrics::{Figures, StoreFigures};
 
     fn nothing() -> Source {
         Arc::new(|| Figures {
             cares: Vec::new(),
             statuses: Vec::new(),
-            requests: vec![("store".into(), walkeep::backends::metered::Requests::default())],
+            stores: vec![("store".into(), StoreFigures::default())],
             now: UnixMillis(0),
         })
     }

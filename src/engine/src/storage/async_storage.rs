@@ -23,7 +23,8 @@ use walkeep_core::{
 
 use super::options::StorageOptions;
 use super::queue::{Phase, Queue};
-use super::quota::{Standing, Usage};
+use super::queue_status::QueueStatus;
+use super::quota::{Standing, Total};
 use super::segment_data::SegmentData;
 use super::shared::{Shared, State};
 use super::{scheduler, upload};
@@ -40,31 +41,6 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// A deadline that is none.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-
-/// Where a namespace's queue stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueStatus {
-    /// The epoch it was opened in.
-    pub epoch: Epoch,
-    /// The durable frame, if there is one.
-    pub durable: Option<FrameNo>,
-    /// Segments that wait or are being stored.
-    pub segments: usize,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Attempts that failed since one that did not.
-    pub failures: u32,
-    /// What the last attempt failed with; after another writer took over, that.
-    pub last_error: Option<String>,
-    /// Whether nothing more will be stored, because another writer took over, or trying again cannot help.
-    pub closed: bool,
-    /// What it may take of the store.
-    pub quota: Quota,
-    /// What it takes, counting what is being stored; `None` while nothing limits it in bytes or segments.
-    pub used: Option<Usage>,
-    /// Whether the next segment waits because there is no room for it: see `last_error`.
-    pub over_quota: bool,
-}
 
 /// Stores segments in a backend, in the background.
 ///
@@ -116,10 +92,11 @@ impl<B: Backend> AsyncStorage<B> {
     pub fn status(&self, namespace: &Namespace) -> Option<QueueStatus> {
         let state = self.shared.state();
         let queue = state.queues.get(namespace)?;
-        let Standing { quota, used, refused } = state.ledger.standing(namespace);
+        let Standing { quota, used, refused, refusals } = state.ledger.standing(namespace);
         Some(QueueStatus {
             quota,
             used,
+            refusals,
             over_quota: refused.is_some() && queue.has_work(),
             epoch: queue.head.epoch,
             durable: queue.durable,
@@ -139,9 +116,16 @@ impl<B: Backend> AsyncStorage<B> {
     }
 
     /// Sets how many bytes all namespaces that are open here may take together.
+    ///
+    /// See [`AsyncStorage::total`].
     pub fn set_total(&self, total_bytes_max: Option<NonZeroU64>) {
         self.shared.state().ledger.set_total(total_bytes_max);
         self.shared.hurry();
+    }
+
+    /// What all namespaces that are open here may take together, and take.
+    pub fn total(&self) -> Total {
+        self.shared.state().ledger.total()
     }
 
     pub(super) fn bucket(&self, config: Option<&B::Config>) -> Result<Bucket> {

@@ -12,6 +12,7 @@ mod callbacks;
 mod no_storage;
 mod options;
 mod queue;
+mod queue_status;
 mod quota;
 mod removing;
 mod repeated;
@@ -23,10 +24,11 @@ mod shared;
 pub mod test_storage;
 mod upload;
 
-pub use async_storage::{AsyncStorage, QueueStatus};
+pub use async_storage::AsyncStorage;
 pub use no_storage::NoStorage;
 pub use options::StorageOptions;
-pub use quota::Usage;
+pub use queue_status::QueueStatus;
+pub use quota::{Total, Usage};
 pub use test_storage::TestStorage;
 
 use walkeep_core::Error;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use walkeep::core::{FrameNo, Namespace, UnixMillis};
+use walkeep::core::{FrameNo, Namespace, Quota, UnixMillis};
 
 use super::fall_back::FallBack;
+use super::quota_status::QuotaStatus;
 
 /// What the replication of a database is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,9 @@ pub struct Status {
     /// How often that was since the start.
     #[serde(default)]
     pub fall_backs: u64,
+    /// What it may take of the store, and takes.
+    #[serde(default)]
+    pub quota: QuotaStatus,
     /// What failed last; `None` after a success.
     pub last_error: Option<String>,
     /// When this was written.
@@ -107,6 +111,7 @@ impl Status {
             blocked_by_reader: false,
             fall_back: None,
             fall_backs: 0,
+            quota: QuotaStatus { limit: Quota::UNLIMITED, used: None, over: false, refusals: 0 },
             last_error: None,
             time,
         }

@@ -1,10 +1,11 @@
 //! A store that databases are replicated to: how it is read, and the queue in front of it.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use walkeep::core::{DynBackend, Result};
-use walkeep::storage::{AsyncStorage, StorageOptions};
+use walkeep::storage::{AsyncStorage, StorageOptions, Total};
 use walkeep::{Bucket, Fencing, Handles};
 
 /// A store, for any number of databases. Cheap to clone.
@@ -46,5 +47,17 @@ impl ReplicationStore {
         let queue_segments_max = options.queue_segments_max;
         let storage = AsyncStorage::with_buckets(buckets, options, handles)?;
         Ok(Self { bucket, storage: Arc::new(storage), name, queue_segments_max })
+    }
+
+    /// Sets how many bytes the segments of all databases that are replicated to it may have together; `None`: no limit.
+    /// What waits for room goes on at once if there is some now.
+    pub fn set_total(&self, bytes_max: Option<NonZeroU64>) {
+        self.storage.set_total(bytes_max);
+    }
+
+    /// What all databases that are replicated to it may take together, and take.
+    #[must_use]
+    pub fn total(&self) -> Total {
+        self.storage.total()
     }
 }

@@ -139,7 +139,7 @@ impl Caretaker {
         }
         let store = Store::open(url)?;
         let bucket = store.bucket.clone();
-        self.registry.add_store(url.to_string(), store);
+        self.registry.add_store(url.to_string(), store, None);
         self.stores.push((url.clone(), bucket.clone()));
         Ok(bucket)
     }

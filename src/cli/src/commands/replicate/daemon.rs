@@ -46,6 +46,7 @@ pub(super) async fn run_all(path: PathBuf, metrics: Option<SocketAddr>) -> anyho
         output::note("warning: no database is replicated: no file matches yet");
     }
     descriptors::raise_limit(databases.entries.len());
+    fleet.set_total(config.total_bytes_max);
     start(&mut fleet, databases.entries.into_iter().map(Wanted::from).collect()).await?;
     run(fleet, Some((path, config))).await
 }
@@ -78,7 +79,7 @@ async fn serve_metrics(
     let source = move || Figures {
         statuses: registry.statuses(),
         cares: registry.cares(),
-        requests: registry.requests(),
+        stores: registry.stores(),
         now: clock.now(),
     };
     let server = MetricsServer::start(address, Arc::new(source)).await?;
@@ -126,6 +127,7 @@ async fn run_fleet(mut fleet: Fleet, mut config: Option<(PathBuf, Config)>) -> a
                             *config = read;
                             output::note(format!("{} was read again", path.display()));
                             noted.clear();
+                            fleet.set_total(config.total_bytes_max);
                             replicate(&mut fleet, config, true, &mut noted).await;
                             if fleet.has_failed_altogether() {
                                 anyhow::bail!("nothing of the new configuration can be replicated");

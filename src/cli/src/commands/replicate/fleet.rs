@@ -1,6 +1,7 @@
 //! The replications of a process: started and stopped as the configuration says.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub(super) struct Fleet {
     /// Those that ended while others were waited for.
     aside: VecDeque<(u64, PathBuf, Outcome)>,
     runs: u64,
+    /// What all databases together may take of a store.
+    total_bytes_max: Option<NonZeroU64>,
 }
 
 impl Fleet {
@@ -83,7 +86,14 @@ impl Fleet {
             tasks: JoinSet::new(),
             aside: VecDeque::new(),
             runs: 0,
+            total_bytes_max: None,
         }
+    }
+
+    /// Sets how many bytes of segments all databases together may have in each store.
+    pub(super) fn set_total(&mut self, bytes_max: Option<NonZeroU64>) {
+        self.total_bytes_max = bytes_max;
+        self.stores.iter().for_each(|(_, store)| store.set_total(bytes_max));
     }
 
     /// Where what runs can be seen.
@@ -167,9 +177,9 @@ impl Fleet {
         let opened = Store::create(&wanted.store)?;
         let fencing = if wanted.unfenced { Fencing::Unfenced } else { Fencing::Required };
         let (backend, name) = (opened.backend(), &wanted.store);
-        let store =
-            ReplicationStore::new(backend, name, fencing, StorageOptions::default(), self.handles.clone())?;
-        self.registry.add_store(name.to_string(), opened);
+        let options = StorageOptions { total_bytes_max: self.total_bytes_max, ..StorageOptions::default() };
+        let store = ReplicationStore::new(backend, name, fencing, options, self.handles.clone())?;
+        self.registry.add_store(name.to_string(), opened, Some(store.clone()));
         self.stores.push((key, store.clone()));
         Ok(store)
     }

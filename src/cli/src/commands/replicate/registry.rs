@@ -1,14 +1,14 @@
-//! What runs, for whoever shows it: where each replication stands, and what has gone to each store.
+//! What runs, for whoever shows it: where each replication stands, and what is measured of each store.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use walkeep::backends::metered::Requests;
-use walkeep_sqlite::replication::{Phase, Status};
+use walkeep_sqlite::replication::{Phase, ReplicationStore, Status};
 
 use super::caretaker::{Done, Tended};
+use crate::metrics::StoreFigures;
 use crate::store::Store;
 
 /// What runs. Cheap to clone; clones show the same.
@@ -20,7 +20,7 @@ pub(crate) struct Registry {
 #[derive(Debug, Default)]
 struct Inner {
     replications: BTreeMap<PathBuf, Replicated>,
-    stores: Vec<(String, Store)>,
+    stores: Vec<(String, Store, Option<ReplicationStore>)>,
 }
 
 /// A replication that runs.
@@ -68,8 +68,9 @@ impl Registry {
         self.inner().replications.remove(path);
     }
 
-    pub(super) fn add_store(&self, name: String, store: Store) {
-        self.inner().stores.push((name, store));
+    /// A store that is written to; and as what, if databases are replicated to it.
+    pub(super) fn add_store(&self, name: String, opened: Store, replicated: Option<ReplicationStore>) {
+        self.inner().stores.push((name, opened, replicated));
     }
 
     /// Where each replication stands, in order of paths.
@@ -77,14 +78,19 @@ impl Registry {
         self.inner().replications.values().map(|one| one.status.borrow().clone()).collect()
     }
 
-    /// What has gone to each store, by its name without secrets.
-    pub(crate) fn requests(&self) -> Vec<(String, Requests)> {
-        let mut requests = BTreeMap::<String, Requests>::new();
-        for (name, store) in &self.inner().stores {
-            // Two may differ in settings only, which the name leaves out.
-            let (sum, more) = (requests.entry(name.clone()).or_default(), store.requests());
-            *sum = sum.plus(&more);
+    /// What is measured of each store, by its name without secrets.
+    pub(crate) fn stores(&self) -> Vec<(String, StoreFigures)> {
+        let mut stores = BTreeMap::<String, StoreFigures>::new();
+        for (name, opened, replicated) in &self.inner().stores {
+            // The same place is opened once more to look after histories: what waits there is counted once.
+            let figures = StoreFigures {
+                requests: opened.requests(),
+                quota: replicated.as_ref().map(ReplicationStore::total).unwrap_or_default(),
+                copying: replicated.as_ref().and_then(|_| opened.copying()),
+            };
+            let sum = stores.remove(name).unwrap_or_default();
+            stores.insert(name.clone(), sum.plus(figures));
         }
-        requests.into_iter().collect()
+        stores.into_iter().collect()
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use walkeep::core::UnixMillis;
-use walkeep_sqlite::replication::{CommitSeen, Status};
+use walkeep_sqlite::replication::{CommitSeen, QuotaStatus, Status};
 
 use super::row::Row;
 use crate::output;
@@ -47,6 +47,9 @@ fn show_one(row: &Row, now: UnixMillis) {
             count => format!("{}, {}", output::count(count, "segment"), output::bytes(status.spool_bytes)),
         },
     );
+    if let Some(quota) = quota(&status.quota) {
+        line("quota", quota);
+    }
     let held = if status.blocked_by_reader { ", held by a reader of another process" } else { "" };
     line("log", format!("{}{held}", output::bytes(status.wal_bytes)));
     line(
@@ -95,6 +98,9 @@ fn show_several(rows: &[Row], now: UnixMillis) {
             dash(status.filter(|s| s.spool_segments > 0).map(|s| output::bytes(s.spool_bytes))),
             dash(status.and_then(|s| s.epoch)),
         ]);
+        if let Some(full) = status.filter(|status| status.quota.over).and_then(|s| quota(&s.quota)) {
+            output::line(format!("  quota: {full}"));
+        }
         for (name, text) in status.into_iter().flat_map(|status| troubles(status, now)) {
             output::line(format!("  {name}: {text}"));
         }
@@ -102,6 +108,28 @@ fn show_several(rows: &[Row], now: UnixMillis) {
             output::line("  log: held by a reader of another process");
         }
     }
+}
+
+/// What is used of a quota; `None` where there is none.
+fn quota(quota: &QuotaStatus) -> Option<String> {
+    let QuotaStatus { limit, used, over, refusals } = quota;
+    let mut parts = Vec::new();
+    if let Some(used) = used {
+        let of = |max: Option<String>| max.map(|max| format!(" of {max}")).unwrap_or_default();
+        let bytes_max = of(limit.bytes.map(|max| output::bytes(max.get())));
+        let segments_max = of(limit.segments.map(|max| max.to_string()));
+        parts.push(format!("{}{bytes_max} used", output::bytes(used.bytes)));
+        parts.push(format!("{}{segments_max} segments", used.segments));
+    } else if !limit.is_unlimited() {
+        parts.push(limit.to_string());
+    }
+    if *over {
+        parts.push("full: the next segment waits for room".into());
+    }
+    if *refusals > 0 {
+        parts.push(format!("refused {}", output::count(*refusals, "time")));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// What somebody should know of.

@@ -35,6 +35,8 @@ pub(super) struct Account {
     pub(super) tokens: TokenBucket,
     /// Why the last object was refused.
     pub(super) refused: Option<String>,
+    /// How often one was.
+    pub(super) refusals: u64,
 }
 
 impl Account {

@@ -15,16 +15,26 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use walkeep_core::{Error, Namespace, Quota, Result, SegmentKey, UnixMillis};
 
 use self::account::Account;
 
 /// What is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Segments, as objects.
     pub segments: u64,
     /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What all namespaces together may take, and take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    /// Bytes of their stored segments at most; `None`: unlimited.
+    pub bytes_max: Option<NonZeroU64>,
+    /// Bytes that are stored, and may be, of those that were counted.
     pub bytes: u64,
 }
 
@@ -46,6 +56,8 @@ pub(super) struct Standing {
     pub(super) used: Option<Usage>,
     /// Why the last object was refused, if it was.
     pub(super) refused: Option<String>,
+    /// How often one was.
+    pub(super) refusals: u64,
 }
 
 impl Ledger {
@@ -75,7 +87,13 @@ impl Ledger {
             quota: self.quota(namespace),
             used: account.filter(|account| account.was_counted()).map(Account::used),
             refused: account.and_then(|account| account.refused.clone()),
+            refusals: account.map_or(0, |account| account.refusals),
         }
+    }
+
+    pub(super) fn total(&self) -> Total {
+        let bytes = self.accounts.values().map(|account| account.used().bytes).sum();
+        Total { bytes_max: self.total_bytes_max, bytes }
     }
 
     /// The namespaces to count before more of this one is stored: itself, and others that are in the total.
@@ -144,6 +162,7 @@ impl Ledger {
         let refused = self.refusal(namespace, bytes);
         let account = self.account(namespace);
         account.refused.clone_from(&refused);
+        account.refusals += u64::from(refused.is_some());
         match refused {
             None => {
                 account.reserve(key, bytes, now);
@@ -168,7 +187,7 @@ impl Ledger {
                  allowed, and the next segment has {bytes} bytes; {remedy}"
             ));
         }
-        let total = self.accounts.values().map(|account| account.used().bytes).sum::<u64>();
+        let total = self.total().bytes;
         if over(total, bytes, self.total_bytes_max) {
             let max = self.total_bytes_max.map_or(0, NonZeroU64::get);
             return Some(format!(

@@ -26,6 +26,7 @@ use super::flushes::Flushes;
 use super::handle::Command;
 use super::live_database::LiveDatabase;
 use super::opening::{Opened, OpeningRequest};
+use super::quota_status::QuotaStatus;
 use super::reporter::Reporter;
 use super::status::{CommitSeen, Phase};
 use super::task::blocking;
@@ -207,6 +208,12 @@ impl<'a> Session<'a> {
     fn report(&mut self) {
         let Some(capturer) = &self.capturer else { return };
         let storage = self.request.store.storage.status(&self.request.namespace);
+        let quota = storage.as_ref().map(|status| QuotaStatus {
+            limit: status.quota,
+            used: status.used,
+            over: status.over_quota,
+            refusals: status.refusals,
+        });
         let store_error = storage.and_then(|status| status.last_error);
         let waiting_since = self.handed_over.front().map(|handed| handed.first_time).or(self.behind_since);
         self.reporter.update(|status| {
@@ -217,6 +224,7 @@ impl<'a> Session<'a> {
             status.spool_bytes = capturer.spool_bytes();
             status.wal_bytes = capturer.wal_bytes();
             status.waiting_since = waiting_since;
+            status.quota = quota.unwrap_or(status.quota);
             if store_error.is_some() {
                 status.last_error = store_error;
             }
