@@ -7,6 +7,7 @@
 )]
 
 pub mod generator;
+pub mod slow_syncs;
 
 use walkeep::core::segment::{Compression, SegmentHeader, SegmentSummary, SegmentWriter};
 use walkeep::core::{

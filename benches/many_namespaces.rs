@@ -3,9 +3,15 @@
 //!
 //! Each is stored as a writer does it: one put, and one listing for a newer manifest. Every namespace has a segment before.
 //!
+//! Measured: the disk as it is. Simulated, and named so: the same on file handles that sleep 1 ms in each sync, as an ordinary SSD takes for a flush.
+//! First the limits of the disk are printed: what it takes to make 4 KiB durable, and how many segments a second it takes when they are written one behind
+//! the other into one file, with one sync for 1024 of them, and nothing else is done.
+//!
 //! `cargo bench -p walkeep-benches --bench many_namespaces`
 
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,10 +19,14 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::StreamExt;
 use walkeep::backends::fs::{Fs, FsConfig};
+use walkeep::backends::os::{OsDirectory, SystemClock, SystemRandom};
 use walkeep::backends::redb::{Redb, RedbConfig, ShardsOptions};
 use walkeep::core::segment::Compression;
 use walkeep::core::shards::{ShardCount, ShardPurpose};
-use walkeep::core::{Backend, Body, DynBackend, Epoch, Erased, FrameNo, ObjectPath, SegmentKey, UnixMillis};
+use walkeep::core::{
+    Backend, Body, Directory, DynBackend, Epoch, Erased, FrameNo, ObjectPath, SegmentKey, UnixMillis,
+};
+use walkeep_benches::slow_syncs::SlowSyncs;
 use walkeep_benches::{images, segment};
 
 /// How many segments are under way at once.
@@ -52,7 +62,7 @@ impl Fleet {
 }
 
 /// How long the disk takes to write 4 KiB durably: the middle of many times.
-fn sync_time(directory: &std::path::Path) -> Duration {
+fn sync_time(directory: &Path) -> Duration {
     let file = std::fs::File::create_new(directory.join("sync")).unwrap();
     let mut times = (0..101)
         .map(|n| {
@@ -66,13 +76,45 @@ fn sync_time(directory: &std::path::Path) -> Duration {
     times[times.len() / 2]
 }
 
-fn redb(directory: &std::path::Path, shards: u32) -> DynBackend {
-    let options = ShardsOptions {
-        shards: Some(ShardCount::new(shards).unwrap()),
-        ..ShardsOptions::new(ShardPurpose::Segments)
+/// How many segments a second the disk takes, when nothing is done but to write them into one file and to sync it after each batch.
+fn segments_a_second(directory: &Path, segment: &[u8], batch: usize) -> f64 {
+    let file = std::fs::File::create_new(directory.join("limit")).unwrap();
+    let bytes = segment.repeat(batch);
+    let batches = 40;
+    let begun = Instant::now();
+    for n in 0..batches {
+        file.write_all_at(&bytes, n * bytes.len() as u64).unwrap();
+        file.sync_data().unwrap();
+    }
+    (batches * batch as u64) as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// The stores on one disk: on one whose syncs take longer by this much, if at all.
+fn stores(root: &Path, slower: Option<Duration>) -> Vec<(String, DynBackend)> {
+    let (root, what) = match slower {
+        None => (root.join("real"), String::new()),
+        Some(sleep) => (root.join("slow"), format!("simulated syncs of {sleep:?}, ")),
     };
-    let config = RedbConfig::open(&directory.join(format!("redb-{shards}")), &options).unwrap();
-    Erased::shared(Redb::new(config))
+    let directory = |name: &str| -> Arc<dyn Directory> {
+        match slower {
+            None => Arc::new(OsDirectory::create(&root.join(name)).unwrap()),
+            Some(sleep) => Arc::new(SlowSyncs::create(&root.join(name), sleep)),
+        }
+    };
+    let fs = Erased::shared(Fs::new(FsConfig::on("fs", directory("fs"))));
+    let mut stores: Vec<(String, DynBackend)> = vec![(format!("{what}directory"), fs)];
+    for shards in [1, 4, 16] {
+        let options = ShardsOptions {
+            shards: Some(ShardCount::new(shards).unwrap()),
+            ..ShardsOptions::new(ShardPurpose::Segments)
+        };
+        let name = format!("redb-{shards}");
+        let config =
+            RedbConfig::on(&name, directory(&name), Arc::new(SystemClock), &SystemRandom, &options).unwrap();
+        let name = format!("{what}redb, {shards} shard{}", if shards == 1 { "" } else { "s" });
+        stores.push((name, Erased::shared(Redb::new(config))));
+    }
+    stores
 }
 
 fn many_namespaces(c: &mut Criterion) {
@@ -85,21 +127,23 @@ fn many_namespaces(c: &mut Criterion) {
     let bytes = Bytes::from(bytes);
     println!("{namespaces} namespaces, segments of {} bytes", bytes.len());
 
+    let limit = segments_a_second(root.path(), &bytes, 1024);
+    println!("the disk takes {limit:.0} of them a second, one behind the other with one sync for 1024");
+
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut group = c.benchmark_group("many_namespaces");
     group.throughput(Throughput::Elements(round)).sample_size(10);
-    let fs = Fs::new(FsConfig::create(&root.path().join("fs")).unwrap());
-    let stores = [
-        ("directory".to_string(), Erased::shared(fs) as DynBackend),
-        ("redb, 1 shard".into(), redb(root.path(), 1)),
-        ("redb, 4 shards".into(), redb(root.path(), 4)),
-        ("redb, 16 shards".into(), redb(root.path(), 16)),
-    ];
+    let stores =
+        [None, Some(Duration::from_millis(1))].into_iter().flat_map(|slower| stores(root.path(), slower));
     for (name, store) in stores {
         let fleet = Fleet::new(store, namespaces, &bytes);
-        runtime.block_on(fleet.store_many(namespaces, 4096));
+        let mut filled = false;
         for under_way in UNDER_WAY {
             group.bench_function(format!("{name}/{under_way} under way"), |b| {
+                // Not for those that are filtered out.
+                if !std::mem::replace(&mut filled, true) {
+                    runtime.block_on(fleet.store_many(namespaces, 4096));
+                }
                 b.iter(|| runtime.block_on(fleet.store_many(round, under_way)));
             });
         }

@@ -159,7 +159,9 @@ async fn life(directory: &SimDirectory, ledger: &mut Ledger) -> Result<()> {
     let _ = ledger.delete(&store, "a/2").await;
     drop(store);
     let store = open(directory)?;
-    ledger.put(&store, &[("b/2", 6000), ("a/3", 100)]).await;
+    ledger.put(&store, &[("b/2", 6000), ("a/3", 100), ("b/3", 9000)]).await;
+    // What else is in its pack is moved.
+    let _ = ledger.delete(&store, "b/3").await;
     Ok(())
 }
 

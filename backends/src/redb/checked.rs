@@ -12,9 +12,17 @@ pub const OVERHEAD: usize = 8;
 #[must_use]
 pub fn wrap(table: &str, key: &[u8], content: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(OVERHEAD + content.len());
-    value.extend_from_slice(&checksum(table, key, content).to_le_bytes());
+    value.resize(OVERHEAD, 0);
     value.extend_from_slice(content);
+    seal(table, key, &mut value);
     value
+}
+
+/// Puts the checksum of the rest into the first bytes of a value, which are room for it.
+pub(super) fn seal(table: &str, key: &[u8], value: &mut [u8]) {
+    if let Some((head, content)) = value.split_first_chunk_mut::<OVERHEAD>() {
+        *head = checksum(table, key, content).to_le_bytes();
+    }
 }
 
 /// The content of a stored value; `object` is what it is called in an error.

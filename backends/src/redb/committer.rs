@@ -9,15 +9,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::WriteTransaction;
 use tokio::sync::oneshot;
-use walkeep_core::shards::ShardNo;
+use walkeep_core::shards::{ShardLayout, ShardNo};
 use walkeep_core::{Body, Clock, Error, ObjectPath, Result};
 
 use super::failure::Step;
-use super::objects;
+use super::readers::Readers;
 use super::shard::Shard;
 use super::shards::Shards;
+use super::writing::Writing;
 
 /// How many bytes of bodies one commit takes, at least one body.
 const COMMIT_BYTES_MAX: u64 = 16 << 20;
@@ -40,13 +40,22 @@ impl Order {
         }
     }
 
-    /// Carries it out; what concerns this order alone is the inner result.
-    fn carry_out(&self, transaction: &WriteTransaction, clock: &dyn Clock) -> Step<Result<()>> {
+    /// What orders are sorted by, so that neighbours are written together. All that wait were asked for at the same time: none is before
+    /// another.
+    fn first_path(&self) -> Option<&ObjectPath> {
         match self {
-            Self::PutNew(path, body) => objects::put_new(transaction, path, body, clock.now()),
+            Self::PutNew(path, _) => Some(path),
+            Self::Delete(paths) => paths.first(),
+        }
+    }
+
+    /// Carries it out; what concerns this order alone is the inner result.
+    fn carry_out(&self, writing: &mut Writing<'_>, clock: &dyn Clock) -> Step<Result<()>> {
+        match self {
+            Self::PutNew(path, body) => writing.put_new(path, body, clock.now()),
             Self::Delete(paths) => {
                 for path in paths {
-                    objects::delete(transaction, path)?;
+                    writing.delete(path)?;
                 }
                 Ok(Ok(()))
             }
@@ -72,22 +81,28 @@ struct Committer {
     queue: Mutex<Queue>,
 }
 
-/// A shard of a store, and what waits for its next commit.
+/// A shard of a store, what waits for its next commit, and what waits to be read.
 #[derive(Debug)]
 pub(super) struct Lane {
     shards: Arc<Shards>,
     no: ShardNo,
     clock: Arc<dyn Clock>,
     committer: Committer,
+    readers: Arc<Readers>,
 }
 
 impl Lane {
     pub(super) fn new(shards: Arc<Shards>, no: ShardNo, clock: Arc<dyn Clock>) -> Self {
-        Self { shards, no, clock, committer: Committer::default() }
+        Self { shards, no, clock, committer: Committer::default(), readers: Arc::default() }
     }
 
     pub(super) fn no(&self) -> ShardNo {
         self.no
+    }
+
+    /// Where small reads wait.
+    pub(super) fn readers(&self) -> &Arc<Readers> {
+        &self.readers
     }
 
     pub(super) fn shard(&self) -> Result<&Shard> {
@@ -175,11 +190,16 @@ impl Drop for Turn {
     }
 }
 
-fn commit_all(lane: &Lane, waiting: Vec<Waiting>) {
+fn commit_all(lane: &Lane, mut waiting: Vec<Waiting>) {
+    waiting.sort_by(|a, b| a.order.first_path().cmp(&b.order.first_path()));
+    let packed = lane.shards.layout().version >= ShardLayout::PACKED;
     let done = lane.shard().and_then(|shard| {
         shard.write(|transaction| {
-            let orders = waiting.iter().map(|waiting| waiting.order.carry_out(transaction, &*lane.clock));
-            orders.collect::<Step<Vec<_>>>()
+            let mut writing = Writing::begin(transaction, packed)?;
+            let orders = waiting.iter().map(|waiting| waiting.order.carry_out(&mut writing, &*lane.clock));
+            let outcomes = orders.collect::<Step<Vec<_>>>()?;
+            writing.finish()?;
+            Ok(outcomes)
         })
     });
     let outcomes = match done {

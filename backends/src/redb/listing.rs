@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt};
-use walkeep_core::{Error, ObjectMeta, ObjectPath, Result};
+use walkeep_core::{ObjectMeta, ObjectPath, Result};
 
 use super::committer::Lane;
 use super::objects;
@@ -127,21 +127,12 @@ impl<L: Listed> Merge<L> {
         let page = self.page;
         for cursor in self.cursors.iter_mut().filter(wanted) {
             let (lane, listed, last) = (Arc::clone(&cursor.lane), self.listed.clone(), cursor.last.take());
-            let items = blocking(move || listed.page(&lane, last.as_ref(), page)).await?;
+            let readers = Arc::clone(lane.readers());
+            let items = readers.read(move || listed.page(&lane, last.as_ref(), page)).await?;
             cursor.ended = items.len() < page;
             cursor.last = items.last().cloned();
             cursor.ahead = items.into_iter().map(|item| (L::order(&item), item)).collect();
         }
         Ok(())
-    }
-}
-
-/// Does what blocks where blocking is allowed.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => Err(Error::Unknown { what: format!("work on a shard did not finish: {error}") }),
     }
 }

@@ -25,6 +25,11 @@ mod misplaced;
 mod objects;
 mod opening;
 mod options;
+#[cfg(test)]
+mod pack_tests;
+mod packs;
+mod readers;
+mod row;
 mod set_lock;
 mod shard;
 mod shard_file;
@@ -35,6 +40,7 @@ mod store;
 mod store_tests;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 pub use catalog::RedbCatalog;
 pub use failure::{Failure, Step};

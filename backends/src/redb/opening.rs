@@ -104,6 +104,7 @@ fn new_layout(
         return Err(nothing_there(name));
     }
     let layout = ShardLayout {
+        version: ShardLayout::version_if_new(options.purpose),
         id: ShardSetId::random(random)?,
         purpose: options.purpose,
         shards: options.shards.unwrap_or(options.shards_if_new),

@@ -57,7 +57,8 @@ impl Shards {
     /// `Io` when the source of randomness fails.
     pub fn in_memory(purpose: ShardPurpose, shards: ShardCount, random: &dyn Random) -> Result<Self> {
         let id = ShardSetId::random(random)?;
-        let layout = ShardLayout { id, purpose, shards, state: ShardSetState::Ready };
+        let version = ShardLayout::version_if_new(purpose);
+        let layout = ShardLayout { version, id, purpose, shards, state: ShardSetState::Ready };
         let cache_bytes = ShardsOptions::new(purpose).cache_of_each(shards);
         let shard = |no| Shard::in_memory(no, format!("shard {no} in memory"), cache_bytes);
         let shards = shards.all().map(shard).collect::<Result<_>>()?;

@@ -24,7 +24,7 @@ use walkeep_core::{
 };
 
 use super::committer::{Lane, Order, commit};
-use super::listing::{Directories, Objects, blocking, merged};
+use super::listing::{Directories, Objects, merged};
 use super::misplaced::Misplaced;
 use super::objects;
 use super::opening::check_wanted;
@@ -188,6 +188,14 @@ impl Redb {
     pub async fn compact(&self) -> Result<Shrunk> {
         let shards = Arc::clone(&self.config.open.shards);
         blocking(move || shards.compact()).await
+    }
+}
+
+/// Does what blocks where blocking is allowed.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Error::Unknown { what: format!("work on a shard did not finish: {error}") }),
     }
 }
 

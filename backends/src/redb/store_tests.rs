@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, future};
 use walkeep_core::shards::{ShardCount, ShardNo, ShardPurpose};
 use walkeep_core::{Backend, Body, BodySource, ByteRange, Clock, Error, ObjectPath, UnixMillis, conformance};
 
+use super::writing::Writing;
 use super::{Redb, RedbConfig, ShardsOptions, objects};
 use crate::os::{SystemClock, SystemRandom};
 
@@ -133,7 +134,12 @@ async fn long_listings_over_many_shards_are_in_order_and_stop_at_any_limit() {
 fn put_into(config: &RedbConfig, shard: u8, name: &ObjectPath) {
     let shard = config.shards().shard(ShardNo(shard)).unwrap();
     let body = Body::from(b"x".to_vec());
-    shard.write(|transaction| objects::put_new(transaction, name, &body, UnixMillis(1))).unwrap().unwrap();
+    let put = shard.write(|transaction| {
+        let mut writing = Writing::begin(transaction, true)?;
+        let put = writing.put_new(name, &body, UnixMillis(1))?;
+        writing.finish().map(|()| put)
+    });
+    put.unwrap().unwrap();
 }
 
 #[tokio::test]

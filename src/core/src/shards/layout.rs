@@ -44,6 +44,8 @@ pub enum ShardSetState {
 /// What a set of shards is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardLayout {
+    /// The version of the format that its shards are written in, for ever.
+    pub version: u32,
     /// The set, for ever: each of its shards says that it belongs to it.
     pub id: ShardSetId,
     /// What is kept in it.
@@ -79,11 +81,23 @@ impl ShardLayout {
     /// The word by which the file is known.
     pub const FORMAT: &'static str = "walkeep-shards";
 
-    /// The version of the format that this code writes and reads.
-    pub const VERSION: u32 = 1;
+    /// The newest version of the format that this code writes and reads; it knows all before.
+    pub const VERSION: u32 = 2;
+
+    /// From this version on, small objects of a store are in packs.
+    pub const PACKED: u32 = 2;
 
     /// The most bytes a layout file may have.
     pub const LEN_MAX: u64 = 4096;
+
+    /// The version of a new set: the oldest one that has what it needs, so that older programs know as much as they can.
+    #[must_use]
+    pub const fn version_if_new(purpose: ShardPurpose) -> u32 {
+        match purpose {
+            ShardPurpose::Segments => Self::PACKED,
+            ShardPurpose::Catalog => 1,
+        }
+    }
 
     /// The bytes of the file.
     ///
@@ -91,9 +105,9 @@ impl ShardLayout {
     ///
     /// None that are known: JSON of these fields can always be written.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        let Self { id, purpose, shards, state } = *self;
+        let Self { version, id, purpose, shards, state } = *self;
         let (format, hash) = (Self::FORMAT.to_string(), HASH_POLICY.to_string());
-        let stored = Stored { format, version: Self::VERSION, hash, id, purpose, shards, state };
+        let stored = Stored { format, version, hash, id, purpose, shards, state };
         checked_json::encode("a layout of shards", &stored)
     }
 
@@ -112,9 +126,10 @@ impl ShardLayout {
             let why = format!("a layout of shards has the format {:?}; name another directory", Self::FORMAT);
             return unknown(format!("of the format {found:?}"), why);
         }
-        if kind.version != Some(Self::VERSION.into()) {
+        if !kind.version.is_some_and(|version| (1..=Self::VERSION.into()).contains(&version)) {
             let found = kind.version.map_or_else(|| "none".into(), |version| version.to_string());
-            let why = format!("this version of Walkeep reads version {}; use a newer one", Self::VERSION);
+            let why =
+                format!("this version of Walkeep reads versions 1 to {}; use a newer one", Self::VERSION);
             return unknown(format!("of version {found}"), why);
         }
         if kind.hash.as_deref() != Some(HASH_POLICY) {
@@ -126,7 +141,9 @@ impl ShardLayout {
             return unknown(format!("with the hash {found:?}"), why);
         }
         match serde_json::from_value::<Stored>(value) {
-            Ok(Stored { id, purpose, shards, state, .. }) => Ok(Self { id, purpose, shards, state }),
+            Ok(Stored { version, id, purpose, shards, state, .. }) => {
+                Ok(Self { version, id, purpose, shards, state })
+            }
             Err(error) => unknown(
                 format!("with content that this version of Walkeep does not know ({error})"),
                 "use a newer one".into(),
@@ -141,6 +158,7 @@ mod tests {
 
     fn layout() -> ShardLayout {
         ShardLayout {
+            version: 1,
             id: ShardSetId(0xab),
             purpose: ShardPurpose::Segments,
             shards: ShardCount::new(16).unwrap(),
@@ -168,6 +186,14 @@ mod tests {
     }
 
     #[test]
+    fn both_versions_read_back() {
+        for version in [1, 2] {
+            let layout = ShardLayout { version, ..layout() };
+            assert_eq!(ShardLayout::decode("layout.json", &layout.encode().unwrap()).unwrap(), layout);
+        }
+    }
+
+    #[test]
     fn every_flipped_bit_and_every_truncation_is_an_error() {
         let bytes = layout().encode().unwrap();
         for bit in 0..bytes.len() * 8 {
@@ -185,7 +211,8 @@ mod tests {
     fn what_is_foreign_newer_or_spread_otherwise_is_refused_with_a_remedy() {
         for (from, to, says) in [
             ("walkeep-shards", "other-shards", "other-shards"),
-            ("\"version\":1", "\"version\":2", "use a newer one"),
+            ("\"version\":1", "\"version\":3", "use a newer one"),
+            ("\"version\":1", "\"version\":0", "reads versions 1 to 2"),
             ("\"version\":1", "\"version\":\"1\"", "name another directory"),
             ("seed 57414c4b45455031", "seed 0", "copy its content"),
             ("\"shards\":16", "\"shards\":3", "power of two"),

@@ -1,0 +1,128 @@
+//! Small objects in packs: what is deleted gives its space back, and sets of version 1, which have none, go on as they were.
+#![expect(clippy::disallowed_methods, reason = "a set of version 1 is begun by hand")]
+
+use std::path::Path;
+
+use futures::{TryStreamExt, future};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
+use walkeep_core::shards::{ShardCount, ShardLayout, ShardPurpose, ShardSetState};
+use walkeep_core::{Backend, Body, ByteRange, Error, ObjectPath, ShardSetId, conformance};
+
+use super::objects::CHUNKS_TABLE;
+use super::packs::PACKS_TABLE;
+use super::{Redb, RedbConfig, ShardsOptions, Step};
+
+fn path(name: &str) -> ObjectPath {
+    ObjectPath::new(format!("a/b/{name}")).unwrap()
+}
+
+fn content(n: usize) -> Vec<u8> {
+    (0..3000).map(|at| (at * 31 + n * 7) as u8).collect()
+}
+
+/// One shard, in files.
+fn open(root: &Path) -> Redb {
+    let options =
+        ShardsOptions { shards: Some(ShardCount::ONE), ..ShardsOptions::new(ShardPurpose::Segments) };
+    Redb::new(RedbConfig::open(root, &options).unwrap())
+}
+
+async fn put_all(redb: &Redb, numbers: impl Iterator<Item = usize>) {
+    let puts = numbers.map(|n| async move {
+        redb.put_new(None, &path(&format!("{n:03}")), Body::from(content(n))).await.unwrap();
+    });
+    future::join_all(puts).await;
+}
+
+fn read<T>(redb: &Redb, work: impl FnOnce(&ReadTransaction) -> Step<T>) -> T {
+    let config = redb.default_config();
+    config.shards().iter().next().unwrap().read(work).unwrap()
+}
+
+/// How many packs there are, and the bytes of all of them.
+fn packs(redb: &Redb) -> (u64, u64) {
+    read(redb, |transaction| {
+        let table = transaction.open_table(PACKS_TABLE)?;
+        let lens = table.iter()?.map(|entry| Ok(entry?.1.value().len() as u64));
+        Ok((table.len()?, lens.sum::<Step<u64>>()?))
+    })
+}
+
+#[tokio::test]
+async fn deletes_leave_packs_that_are_at_least_half_alive_and_everything_else_readable() {
+    let root = tempfile::tempdir().unwrap();
+    let redb = open(root.path());
+    put_all(&redb, 0..100).await;
+    assert!((5..=9).contains(&packs(&redb).0), "{:?}", packs(&redb));
+    // In an order that tears every pack.
+    let order = (0..100).map(|n| n * 37 % 100).collect::<Vec<_>>();
+    for (done, gone) in order.chunks(9).enumerate() {
+        let names = gone.iter().map(|n| path(&format!("{n:03}"))).collect::<Vec<_>>();
+        redb.delete(None, &names).await.unwrap();
+        let alive = &order[(done * 9 + gone.len())..];
+        let (count, bytes) = packs(&redb);
+        let needed = alive.len() as u64 * 3016;
+        assert!(bytes <= 2 * needed + 16 * count, "{count} packs of {bytes} for {needed}");
+        for n in alive {
+            let got = redb.get(None, &path(&format!("{n:03}")), ByteRange::Full).await.unwrap();
+            assert!(got == content(*n), "{n}");
+        }
+        for name in &names {
+            let got = redb.get(None, name, ByteRange::Full).await;
+            assert!(matches!(got, Err(Error::NotFound { .. })), "{name}: {got:?}");
+        }
+    }
+    assert_eq!(packs(&redb), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_put_and_deleted_in_one_commit_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let redb = open(root.path());
+    for round in 0..50 {
+        let name = path(&format!("{round:03}"));
+        let put = redb.put_new(None, &name, Body::from(content(round)));
+        let both = future::join(put, redb.delete(None, std::slice::from_ref(&name))).await;
+        both.0.unwrap();
+        both.1.unwrap();
+        redb.delete(None, &[name]).await.unwrap();
+        put_all(&redb, std::iter::once(500 + round)).await;
+    }
+    let listed =
+        redb.list(None, &ObjectPath::new("a/b").unwrap(), None, 1000).try_collect::<Vec<_>>().await.unwrap();
+    assert_eq!(listed.len(), 50);
+    assert!(listed.iter().all(|object| object.size == 3000 && object.path > path("499")));
+    assert_eq!(packs(&redb).0, 50);
+}
+
+#[tokio::test]
+async fn a_set_of_version_1_works_and_stays_one() {
+    let root = tempfile::tempdir().unwrap();
+    let layout = ShardLayout {
+        version: 1,
+        id: ShardSetId(7),
+        purpose: ShardPurpose::Segments,
+        shards: ShardCount::ONE,
+        state: ShardSetState::Creating,
+    };
+    std::fs::write(root.path().join("layout.json"), layout.encode().unwrap()).unwrap();
+    let redb = open(root.path());
+    put_all(&redb, 0..20).await;
+    drop(redb);
+
+    let redb = open(root.path());
+    assert_eq!(redb.default_config().shards().layout().version, 1);
+    redb.delete(None, &[path("003")]).await.unwrap();
+    for n in (0..20).filter(|n| *n != 3) {
+        let got = redb.get(None, &path(&format!("{n:03}")), ByteRange::Full).await.unwrap();
+        assert!(got == content(n), "{n}");
+    }
+    let (chunks, no_packs) = read(&redb, |transaction| {
+        let no_packs =
+            matches!(transaction.open_table(PACKS_TABLE), Err(redb::TableError::TableDoesNotExist(_)));
+        Ok((transaction.open_table(CHUNKS_TABLE)?.len()?, no_packs))
+    });
+    assert_eq!((chunks, no_packs), (19, true));
+    redb.delete(None, &(0..20).map(|n| path(&format!("{n:03}"))).collect::<Vec<_>>()).await.unwrap();
+    conformance::everything(&redb, None).await;
+}
