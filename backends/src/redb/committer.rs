@@ -6,6 +6,7 @@
 //! - a caller hears of its own order only after the commit that it is in;
 //! - an order is carried out whether or not its caller still waits.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,15 +38,6 @@ impl Order {
         match self {
             Self::PutNew(_, body) => body.len(),
             Self::Delete(_) => 0,
-        }
-    }
-
-    /// What orders are sorted by, so that neighbours are written together. All that wait were asked for at the same time: none is before
-    /// another.
-    fn first_path(&self) -> Option<&ObjectPath> {
-        match self {
-            Self::PutNew(path, _) => Some(path),
-            Self::Delete(paths) => paths.first(),
         }
     }
 
@@ -190,8 +182,19 @@ impl Drop for Turn {
     }
 }
 
+/// Puts next to one another what is neighbours. None passes a deletion, nor another put of the same path: who gave up a call and made the
+/// next one has them carried out in this order.
+fn sort_puts(waiting: &mut [Waiting]) {
+    for puts in waiting.split_mut(|waiting| matches!(waiting.order, Order::Delete(_))) {
+        puts.sort_by(|a, b| match (&a.order, &b.order) {
+            (Order::PutNew(a, _), Order::PutNew(b, _)) => a.cmp(b),
+            _ => Ordering::Equal,
+        });
+    }
+}
+
 fn commit_all(lane: &Lane, mut waiting: Vec<Waiting>) {
-    waiting.sort_by(|a, b| a.order.first_path().cmp(&b.order.first_path()));
+    sort_puts(&mut waiting);
     let packed = lane.shards.layout().version >= ShardLayout::PACKED;
     let done = lane.shard().and_then(|shard| {
         shard.write(|transaction| {
