@@ -190,11 +190,18 @@ fn a_mirror_tells_what_waits_and_that_copying_fails() {
     daemon.says("namespace a, epoch 1");
     scene.insert("a.db");
     reaches(&address, "walkeep_copied_objects_total", "mirror", |copied| copied >= 2.0);
+    // The manifests of the opening come first, the segment within a sync interval.
+    let (segments, aside) = (second.join("namespaces/a/segments"), scene.path("aside"));
+    for _ in 0..600 {
+        if segments.is_dir() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
     reaches(&address, "walkeep_copy_waiting_objects", "mirror", |waiting| waiting == 0.0);
     assert_eq!(value(&scrape(&address), "walkeep_copy_failures", "mirror"), Some(0.0));
 
     // The second store takes no more: a file stands where its segments are.
-    let (segments, aside) = (second.join("namespaces/a/segments"), scene.path("aside"));
     fs::rename(&segments, &aside).unwrap();
     fs::write(&segments, "in the way").unwrap();
     for _ in 0..3 {
