@@ -31,6 +31,7 @@ pub mod s3;
 pub mod scenario;
 pub mod sick;
 pub mod sim_directory;
+pub mod sim_siblings;
 pub mod stopping;
 pub mod store_writers;
 pub mod switched;

@@ -36,6 +36,8 @@ struct State {
     live: Names,
     durable: Names,
     lost: BTreeSet<PathBuf>,
+    /// Directories that changed their names, which is not durable yet.
+    exchanged: Vec<(PathBuf, PathBuf)>,
     next_inode: Inode,
     handles: u64,
     operations: u64,
@@ -84,10 +86,15 @@ impl SimDirectory {
     pub fn after_crash(&self, seed: u64) -> Self {
         let random = SeededRandom::new(seed);
         let state = self.0.lock().unwrap();
-        let mut names = state.durable.clone();
-        for path in state.live.keys().chain(state.durable.keys()) {
-            if state.live.get(path) != state.durable.get(path) && random.below(2) == 0 {
-                match state.live.get(path) {
+        let (mut live, mut durable) = (state.live.clone(), state.durable.clone());
+        // In one step: all names that it changed, or none.
+        for (one, other) in state.exchanged.iter().rev() {
+            exchange_names(if random.below(2) == 0 { &mut durable } else { &mut live }, one, other);
+        }
+        let mut names = durable.clone();
+        for path in live.keys().chain(durable.keys()) {
+            if live.get(path) != durable.get(path) && random.below(2) == 0 {
+                match live.get(path) {
                     Some(name) => names.insert(path.clone(), *name),
                     None => names.remove(path),
                 };
@@ -215,6 +222,52 @@ impl State {
     }
 }
 
+/// Gives each of two directories the name of the other.
+fn exchange_names(names: &mut Names, one: &Path, other: &Path) {
+    let renamed = |path: &Path| {
+        let under = |from: &Path, to: &Path| Some(to.join(path.strip_prefix(from).ok()?));
+        under(one, other).or_else(|| under(other, one)).unwrap_or_else(|| path.to_path_buf())
+    };
+    *names = std::mem::take(names).into_iter().map(|(path, inode)| (renamed(&path), inode)).collect();
+}
+
+impl SimDirectory {
+    /// Gives each of two directories in this one the name of the other, in one step. It is durable after a sync of this
+    /// directory; until then it has happened wholly or not at all when the power comes back.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when one of them is not there.
+    pub fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.operate(|state| {
+            if !state.has_directory(one) || !state.has_directory(other) {
+                return Err(ErrorKind::NotFound.into());
+            }
+            exchange_names(&mut state.live, one, other);
+            state.exchanged.push((one.into(), other.into()));
+            Ok(())
+        })
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `DirectoryNotEmpty`.
+    pub fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.operate(|state| {
+            if !state.has_directory(path) {
+                return Err(ErrorKind::NotFound.into());
+            }
+            if state.live.keys().any(|name| name.parent() == Some(path)) {
+                return Err(ErrorKind::DirectoryNotEmpty.into());
+            }
+            state.live.remove(path);
+            Ok(())
+        })
+    }
+}
+
 impl Directory for SimDirectory {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let inode = self.operate(|state| state.inode(path))?;
@@ -318,7 +371,10 @@ impl Directory for SimDirectory {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         let synced = self.operate(|state| {
-            let State { live, durable, lost, .. } = state;
+            let State { live, durable, lost, exchanged, .. } = state;
+            if path.as_os_str().is_empty() {
+                exchanged.drain(..).for_each(|(one, other)| exchange_names(durable, &one, &other));
+            }
             durable.retain(|name, _| name.parent() != Some(path) || lost.contains(name));
             let below = live.iter().filter(|(name, _)| name.parent() == Some(path) && !lost.contains(*name));
             durable.extend(below.map(|(name, inode)| (name.clone(), *inode)));

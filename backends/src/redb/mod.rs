@@ -42,7 +42,7 @@ mod store_tests;
 mod tests;
 mod writing;
 
-pub use catalog::RedbCatalog;
+pub use catalog::{RedbCatalog, Siblings};
 pub use failure::{Failure, Step};
 pub use location::RedbLocation;
 pub use misplaced::{Found, Misplaced};

@@ -18,6 +18,7 @@ mod opening;
 mod records;
 mod reshard;
 mod segments;
+mod siblings;
 mod table;
 mod tables;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use walkeep_core::catalog::{
 use walkeep_core::shards::{ShardLayout, ShardNo};
 use walkeep_core::{Clock, Epoch, GroupName, LogId, MemberName, Namespace, Result, SegmentKey, UnixMillis};
 
+pub use self::siblings::Siblings;
 use self::tables::{IDENTITY, IDENTITY_KEY};
 use super::failure::Step;
 use super::misplaced::Misplaced;

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use walkeep_core::catalog::{Catalog, CatalogPart, CatalogRecord, ListedSegments};
 use walkeep_core::shards::{ShardCount, ShardPurpose};
-use walkeep_core::{Clock, Directory, Error, Namespace, Random, Result};
+use walkeep_core::{Clock, Error, Namespace, Random, Result};
 
 use super::RedbCatalog;
-use crate::os::OsDirectory;
+use super::siblings::{OsSiblings, Siblings};
 use crate::redb::layout_file;
 use crate::redb::options::ShardsOptions;
 
@@ -37,11 +37,28 @@ impl RedbCatalog {
         random: &dyn Random,
         options: &ShardsOptions,
     ) -> Result<u64> {
+        let failed = |error| Error::io(format!("open the directory of {}", path.display()), error);
+        let parent =
+            OsSiblings::open(path.parent().unwrap_or(Path::new("")).to_path_buf()).map_err(failed)?;
+        Self::reshard_among(&parent, path, shards, clock, random, options)
+    }
+
+    /// As [`RedbCatalog::reshard`], on any file system: `parent` is the directory that `path` is in.
+    ///
+    /// # Errors
+    ///
+    /// As [`RedbCatalog::reshard`].
+    pub fn reshard_among(
+        parent: &dyn Siblings,
+        path: &Path,
+        shards: ShardCount,
+        clock: &Arc<dyn Clock>,
+        random: &dyn Random,
+        options: &ShardsOptions,
+    ) -> Result<u64> {
         let failed = |what: &str, error: io::Error| Error::io(format!("{what} {}", path.display()), error);
-        let (parent, name, beside) = names(path)?;
-        let parent = OsDirectory::open(&parent).map_err(|error| failed("open the directory of", error))?;
-        let directory: Arc<dyn Directory> =
-            Arc::new(OsDirectory::open(path).map_err(|error| failed("open", error))?);
+        let (name, beside) = names(path)?;
+        let directory = parent.open(&name).map_err(|error| failed("open", error))?;
         let options = ShardsOptions { create: false, shards: None, ..options.clone() };
         let old = Self::open(&directory, path, Arc::clone(clock), random, &options)?;
         // The catalog is locked: nobody else makes or needs what may be here.
@@ -50,8 +67,7 @@ impl RedbCatalog {
             return Ok(0);
         }
         let new_path = path.with_file_name(&beside);
-        let new = OsDirectory::create(&new_path).map_err(|error| failed("make a directory beside", error))?;
-        let new: Arc<dyn Directory> = Arc::new(new);
+        let new = parent.create(&beside).map_err(|error| failed("make a directory beside", error))?;
         let options =
             ShardsOptions { create: true, shards: Some(shards), purpose: ShardPurpose::Catalog, ..options };
         let new = Self::open(&new, &new_path, Arc::clone(clock), random, &options)?;
@@ -126,8 +142,8 @@ fn put(new: &RedbCatalog, batch: &mut Vec<CatalogRecord>, moved: &mut u64) -> Re
     Ok(())
 }
 
-/// The directory that a catalog is in, its name there, and the name of what is made beside it.
-fn names(path: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
+/// The name of a catalog in the directory that it is in, and the name of what is made beside it.
+fn names(path: &Path) -> Result<(PathBuf, PathBuf)> {
     let Some(name) = path.file_name() else {
         let why = "name the directory as its parent knows it, without \"..\" at the end";
         return Err(Error::invalid(format!("the catalog {}", path.display()), why));
@@ -135,5 +151,5 @@ fn names(path: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
     let mut beside = OsString::from(".");
     beside.push(name);
     beside.push(".reshard");
-    Ok((path.parent().unwrap_or(Path::new("")).to_path_buf(), name.into(), beside.into()))
+    Ok((name.into(), beside.into()))
 }
