@@ -30,8 +30,13 @@ impl Session<'_> {
             return Ok(());
         }
         let interval = self.request.options.sync_interval;
-        let look =
-            |capturer: &mut Capturer| Ok::<_, Error>((capturer.unseen()?, capturer.live()?.is_written()?));
+        let look = |capturer: &mut Capturer| {
+            let unseen = capturer.unseen()?;
+            if unseen.is_none() {
+                capturer.keep_checkpoints_away(false)?;
+            }
+            Ok::<_, Error>((unseen, capturer.live()?.is_written()?))
+        };
         let (unseen, written) = self.with(look).await??;
         // A checkpoint of others may be waiting for our mark, and all writers for it.
         let waited_for = written && self.last_look_found_writer;
@@ -40,7 +45,8 @@ impl Session<'_> {
         match unseen {
             Some(bytes) => {
                 self.behind_since.get_or_insert(self.request.handles.clock.now());
-                let options = self.request.options.clone();
+                let request = self.request;
+                let options = &request.options;
                 let time = now >= self.last_capture + interval;
                 let storing = !self.handed_over.is_empty() && bytes < options.checkpoint_bytes;
                 let long = bytes >= options.seal_bytes.min(2 * options.checkpoint_bytes);
@@ -49,18 +55,18 @@ impl Session<'_> {
                 }
                 self.last_activity = Instant::now();
                 let grown = bytes.saturating_sub(self.unseen_before);
-                let fast = grown >= self.request.options.checkpoint_bytes / FAST_PART;
+                let fast = grown >= options.checkpoint_bytes / FAST_PART;
                 self.unseen_before = if self.last_capture >= now { 0 } else { bytes };
-                // What may keep us from checkpointing for long leaves it to them.
-                let hindered = self.local_failures > 0 || self.blocked_by_reader;
-                self.keep_checkpoints_away(fast && !hindered).await?;
+                // While the log is written fast, the writers' own checkpoints would only cost them time. What may keep us
+                // from checkpointing for long leaves it to them.
+                let away = fast && self.local_failures == 0 && !self.blocked_by_reader;
+                self.with(move |capturer| capturer.keep_checkpoints_away(away)).await??;
                 // While it is written to, it is looked at by time.
                 self.pause = next_pause(self.pause, grown / options.checkpoint_bytes.max(1));
                 let pause = (interval / 4).clamp(SETTLE, BLIND_POLL).min(self.pause);
                 self.due.get_or_insert(Instant::now() + pause);
             }
             None if now < self.last_activity + QUIET => {
-                self.keep_checkpoints_away(false).await?;
                 if waited_for {
                     self.step_aside().await?;
                 }
@@ -70,11 +76,6 @@ impl Session<'_> {
             None => self.rest().await?,
         }
         Ok(())
-    }
-
-    /// While the log is written fast, the writers' own checkpoints would only cost them time.
-    async fn keep_checkpoints_away(&mut self, away: bool) -> Result<()> {
-        self.with(move |capturer| capturer.keep_checkpoints_away(away)).await?
     }
 
     /// Lets others begin the log anew, unless that was tried a moment ago in vain.
