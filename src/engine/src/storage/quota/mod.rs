@@ -187,15 +187,15 @@ impl Ledger {
                  allowed, and the next segment has {bytes} bytes; {remedy}"
             ));
         }
+        // All accounts are summed only where they are limited: this is asked for every segment.
+        let max = self.total_bytes_max?;
         let total = self.total().bytes;
-        if over(total, bytes, self.total_bytes_max) {
-            let max = self.total_bytes_max.map_or(0, NonZeroU64::get);
-            return Some(format!(
+        over(total, bytes, Some(max)).then(|| {
+            format!(
                 "all namespaces together are at their quota: {total} bytes are stored, at most {max} bytes are allowed, \
                  and the next segment of {namespace} has {bytes} bytes; {remedy}"
-            ));
-        }
-        None
+            )
+        })
     }
 
     /// What came of an attempt to store an object that has its room.
