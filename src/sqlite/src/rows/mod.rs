@@ -20,3 +20,4 @@ mod value;
 
 pub use feed::RowFeed;
 pub use row_changes::{Row, RowChange, RowChanges, RowOp, TableChange, TableEvent};
+pub use value::hexadecimal;

@@ -131,7 +131,9 @@ fn decode(bytes: &[u8], encoding: Encoding) -> Option<String> {
     char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect::<Result<_, _>>().ok()
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// Bytes as they are written in a [`Row`](super::Row): two lower-case digits each.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         // Writing into a string does not fail.

@@ -1,6 +1,5 @@
 //! Delivering commits: a line each, written or handed to a command, and acknowledged then.
 
-use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -9,7 +8,7 @@ use futures::TryStreamExt;
 use serde::Serialize;
 use walkeep::core::{CommitKind, FrameNo, Namespace, PageNo, UnixMillis};
 use walkeep::followers::{Change, Followers};
-use walkeep_sqlite::rows::RowChanges;
+use walkeep_sqlite::rows::{RowChanges, hexadecimal};
 
 use super::ChangesArgs;
 use super::rows::Rows;
@@ -105,15 +104,6 @@ impl Delivery<'_> {
             rows,
         })?)
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing into a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 /// Runs a command with a line on its standard input.
