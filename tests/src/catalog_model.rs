@@ -45,6 +45,22 @@ pub enum Call {
     DeleteMember(u8, u8, u8),
 }
 
+/// Calls that all are done, and leave something in every table.
+#[must_use]
+pub fn calls_for_every_table() -> Vec<Call> {
+    vec![
+        Call::Create(0),
+        Call::Create(1),
+        Call::Register(0, 0),
+        Call::Assign(0, 0, None),
+        Call::Confirm(0, 1, 1, 0),
+        Call::Sync(0, (1..6).collect()),
+        Call::CreateGroup(0, 0),
+        Call::Ack(0, 0, 0, 3, 5),
+        Call::Ack(0, 0, 1, 4, 5),
+    ]
+}
+
 /// Any call, of few names.
 pub fn any_call() -> impl Strategy<Value = Call> {
     let (ns, one) = (0..4_u8, 0..3_u8);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use walkeep::backends::redb::{RedbCatalog, ShardsOptions};
 use walkeep::core::shards::{ShardCount, ShardPurpose};
 use walkeep::core::{Directory, Error};
-use walkeep_tests::catalog_model::{Call, Model, is_refusal, make, seen};
+use walkeep_tests::catalog_model::{Call, Model, calls_for_every_table, is_refusal, make, seen};
 use walkeep_tests::handles::{SeededRandom, handles};
 use walkeep_tests::sim_directory::SimDirectory;
 
@@ -27,22 +27,15 @@ fn open(directory: &SimDirectory) -> Result<RedbCatalog, Error> {
 
 /// Calls that all are done, and touch every table.
 fn calls() -> Vec<Call> {
-    vec![
-        Call::Create(0),
-        Call::Create(1),
-        Call::Register(0, 0),
-        Call::Assign(0, 0, None),
-        Call::Confirm(0, 1, 1, 0),
-        Call::Sync(0, (1..6).collect()),
-        Call::CreateGroup(0, 0),
-        Call::Ack(0, 0, 0, 3, 5),
-        Call::Ack(0, 0, 1, 4, 5),
+    let mut calls = calls_for_every_table();
+    calls.extend([
         Call::Ack(0, 0, 0, 5, 5),
         Call::Sync(0, [2, 5, 6].into()),
         Call::Release(0, 1),
         Call::Delete(0),
         Call::SetState(1, 2),
-    ]
+    ]);
+    calls
 }
 
 /// What the catalog may hold after a run that ended early: the calls that were answered are in it, the one after them

@@ -11,7 +11,7 @@ use walkeep::backends::redb::{RedbCatalog, ShardsOptions, Siblings};
 use walkeep::core::Error;
 use walkeep::core::files::Directory;
 use walkeep::core::shards::{ShardCount, ShardPurpose};
-use walkeep_tests::catalog_model::{Call, Model, make, seen};
+use walkeep_tests::catalog_model::{Call, Model, calls_for_every_table, make, seen};
 use walkeep_tests::handles::handles;
 use walkeep_tests::sim_directory::SimDirectory;
 use walkeep_tests::sim_siblings::SimSiblings;
@@ -53,19 +53,7 @@ fn scene() -> (SimDirectory, Model) {
     let catalog =
         RedbCatalog::open(&directory, Path::new(NAME), handles.clock, &*handles.random, &options(true))
             .unwrap();
-    let calls = [
-        Call::Create(0),
-        Call::Create(1),
-        Call::Register(0, 0),
-        Call::Assign(0, 0, None),
-        Call::Confirm(0, 1, 1, 0),
-        Call::Sync(0, (1..6).collect()),
-        Call::CreateGroup(0, 0),
-        Call::Ack(0, 0, 0, 3, 5),
-        Call::Ack(0, 0, 1, 4, 5),
-        Call::SetState(1, 2),
-    ];
-    for call in calls {
+    for call in calls_for_every_table().into_iter().chain([Call::SetState(1, 2)]) {
         assert!(model.call(&call));
         make(&catalog, &call).unwrap();
     }
