@@ -1,7 +1,9 @@
 //! What giving space back to the file system has brought.
 
+use serde::Serialize;
+
 /// How long the files of a set were before and after its unused space was given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Shrunk {
     /// Bytes of all files before.
     pub bytes_before: u64,

@@ -1,7 +1,6 @@
 //! `walkeep shrink STORE` and `walkeep catalog shrink`: unused space of sharded redb files, given back to the file system.
 
 use clap::Args;
-use serde::Serialize;
 use walkeep::backends::StoreUrl;
 use walkeep::backends::redb::{RedbLocation, Shrunk};
 
@@ -13,12 +12,6 @@ use crate::output;
 pub(crate) struct ShrinkArgs {
     #[command(flatten)]
     store: StoreArgs,
-}
-
-#[derive(Serialize)]
-struct Document {
-    bytes_before: u64,
-    bytes: u64,
 }
 
 pub(super) fn run(args: &ShrinkArgs, json: bool) -> anyhow::Result<()> {
@@ -40,10 +33,10 @@ fn places(store: &StoreUrl) -> Vec<RedbLocation> {
 
 /// Shows what has become of `what`.
 pub(super) fn show(what: &impl std::fmt::Display, shrunk: Shrunk, json: bool) -> anyhow::Result<()> {
-    let Shrunk { bytes_before, bytes } = shrunk;
     if json {
-        return output::json(&Document { bytes_before, bytes });
+        return output::json(&shrunk);
     }
+    let Shrunk { bytes_before, bytes } = shrunk;
     let given = output::bytes(bytes_before.saturating_sub(bytes));
     output::line(format!("{what}: {given} given back, {} left", output::bytes(bytes)));
     Ok(())
