@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::StreamExt;
+use tokio::task::JoinSet;
+use walkeep::backends::Memory;
 use walkeep::backends::fs::{Fs, FsConfig};
 use walkeep::backends::os::{OsDirectory, SystemClock, SystemRandom};
 use walkeep::backends::redb::{Redb, RedbConfig, ShardsOptions};
@@ -56,8 +58,19 @@ impl Fleet {
         assert_eq!(self.store.list(None, &manifests, None, 1).count().await, 0);
     }
 
-    async fn store_many(&self, count: u64, under_way: usize) {
-        futures::stream::iter(0..count).for_each_concurrent(under_way, |_| self.store_one()).await;
+    /// Stores so many segments, as a server does: by tasks, each of which waits for its own.
+    async fn store_many(self: &Arc<Self>, count: u64, under_way: usize) {
+        let begun = Arc::new(AtomicU64::new(0));
+        let mut tasks = JoinSet::new();
+        for _ in 0..under_way {
+            let (fleet, begun) = (Arc::clone(self), Arc::clone(&begun));
+            tasks.spawn(async move {
+                while begun.fetch_add(1, Ordering::SeqCst) < count {
+                    fleet.store_one().await;
+                }
+            });
+        }
+        tasks.join_all().await;
     }
 }
 
@@ -103,6 +116,9 @@ fn stores(root: &Path, slower: Option<Duration>) -> Vec<(String, DynBackend)> {
     };
     let fs = Erased::shared(Fs::new(FsConfig::on("fs", directory("fs"))));
     let mut stores: Vec<(String, DynBackend)> = vec![(format!("{what}directory"), fs)];
+    if slower.is_none() {
+        stores.insert(0, ("memory, the limit of the machine".into(), Erased::shared(Memory::new())));
+    }
     for shards in [1, 4, 16] {
         let options = ShardsOptions {
             shards: Some(ShardCount::new(shards).unwrap()),
@@ -136,7 +152,7 @@ fn many_namespaces(c: &mut Criterion) {
     let stores =
         [None, Some(Duration::from_millis(1))].into_iter().flat_map(|slower| stores(root.path(), slower));
     for (name, store) in stores {
-        let fleet = Fleet::new(store, namespaces, &bytes);
+        let fleet = Arc::new(Fleet::new(store, namespaces, &bytes));
         let mut filled = false;
         for under_way in UNDER_WAY {
             group.bench_function(format!("{name}/{under_way} under way"), |b| {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use walkeep_sqlite::replication::{Status, read_status, state_directory};
+use walkeep_sqlite::replication::{LocalStatus, Status, state_directory};
 
 use crate::command::Walkeep;
 use crate::replication_scene::{ReplicationScene, SOON};
@@ -52,7 +52,7 @@ impl Daemon {
     /// When it cannot be read.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
-        read_status(&self.state).unwrap().filter(|(_, runs)| *runs).map(|(status, _)| status)
+        LocalStatus::read(&self.state).unwrap().filter(|found| found.runs).map(|found| found.status)
     }
 
     /// Waits for a status that it writes.

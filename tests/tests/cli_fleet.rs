@@ -83,3 +83,17 @@ fn a_store_that_cannot_be_had_ends_a_single_replication() {
     let mut daemon = walkeep.background(&["replicate", "app.db", "store"]);
     assert!(daemon.ended().is_some_and(|code| code != 0), "{:#?}", daemon.stderr);
 }
+
+#[test]
+fn a_namespace_of_the_environment_is_none_of_a_configuration() {
+    let root = tempfile::tempdir().unwrap();
+    let (walkeep, at) = (Walkeep::at(root.path()).with("WALKEEP_NAMESPACE", "other"), root.path());
+    fs::create_dir(at.join("dbs")).unwrap();
+    fs::write(at.join("w.toml"), CONFIG).unwrap();
+    database(at, "a.db", "wal");
+    let mut daemon = walkeep.background(&["replicate", "--config", "w.toml"]);
+    assert!(daemon.says("dbs/a.db to ").contains("namespace a"));
+    assert_eq!(daemon.stop(), Some(0), "{:#?}", daemon.stderr);
+    let refused = walkeep.run(&["replicate", "--config", "w.toml", "-n", "app"]).expect(2);
+    refused.says(&["--config cannot be used with -n"]);
+}

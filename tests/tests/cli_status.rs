@@ -105,6 +105,30 @@ fn what_is_captured_and_stored_is_shown_and_measured_until_the_daemon_is_gone() 
 }
 
 #[test]
+fn a_daemon_that_hangs_is_told_from_one_that_is_idle() {
+    let scene = Scene::new();
+    scene.database("app.db", "wal");
+    let args = ["replicate", "app.db", "store", "--sync-interval", "0", "--poll-interval", "200ms"];
+    let mut daemon = scene.walkeep.background(&args);
+    daemon.says("replicating app.db");
+    scene.status(&["app.db"], is_stored);
+    std::thread::sleep(Duration::from_secs(6));
+    let idle = scene.walkeep.ok(&["status", "app.db", "--max-lag", "1", "--json"]).json();
+    assert_eq!(
+        (&idle["state"], &idle["lag_ms"], &idle["silent_ms"]),
+        (&json!("capturing"), &json!(0), &Value::Null)
+    );
+
+    daemon.signal("STOP");
+    let hangs = scene.status(&["app.db"], |status| !status["silent_ms"].is_null());
+    assert_eq!((&hangs["state"], &hangs["running"]), (&json!("no sign of life"), &json!(true)));
+    let ran = scene.walkeep.run(&["status", "app.db", "--max-lag", "1"]).expect(9);
+    assert!(ran.stdout.contains("the daemon has not looked"), "{ran:#?}");
+    daemon.signal("CONT");
+    scene.status(&["app.db"], is_stored);
+}
+
+#[test]
 fn a_daemon_that_was_stopped_says_so() {
     let scene = Scene::new();
     scene.database("app.db", "wal");

@@ -292,15 +292,26 @@ async fn a_segment_that_is_damaged_on_its_way_is_not_stored() {
     damaged[150] ^= 1;
     let damaged = SealedSegment { summary: sealed.summary.clone(), body: damaged.into() };
     storage.store(&tenant.namespace, damaged, None, tenant.note()).unwrap();
+    tenant.commit(3);
+    let next = tenant.seal();
+    storage.store(&tenant.namespace, next, None, tenant.note()).unwrap();
     tokio::time::sleep(MINUTE).await;
     let status = storage.status(&tenant.namespace).unwrap();
     assert!(status.last_error.unwrap().contains("damaged"), "and it says so");
-    assert_eq!((status.durable, tenant.told_count()), (None, 0));
+    assert_eq!((status.durable, status.closed, status.segments), (None, true, 0), "trying again cannot help");
+    let outcomes = tenant.outcomes();
+    assert!(matches!(&outcomes[..], [Err(Error::Corrupt(_)), Err(Error::Corrupt(_))]), "{outcomes:?}");
+    let next = storage.store(&tenant.namespace, sealed, None, tenant.note());
+    assert!(matches!(next, Err(Error::Corrupt(_))), "{next:?}");
     assert!(
         backend.objects().keys().all(|path| !path.as_str().contains("segments")),
         "{:?}",
         backend.objects()
     );
+    let mut again = Tenant::open(&storage, "shop").await;
+    again.store(&storage).unwrap();
+    again.told(1).await;
+    again.check_states(&storage).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use walkeep::backends::Memory;
 use walkeep::backends::faulty::{Faults, Faulty};
 use walkeep::core::{Clock as _, CommitKind, DynBackend, Erased};
 use walkeep::storage::StorageOptions;
-use walkeep_sqlite::replication::{Phase, Way};
+use walkeep_sqlite::replication::{Phase, Way, state_directory};
 use walkeep_tests::app::App;
 use walkeep_tests::handles::handles;
 use walkeep_tests::replication_scene::{ReplicationScene, rows};
@@ -92,6 +92,41 @@ async fn a_full_spool_is_bounded_and_its_gap_is_told() {
     app.run("INSERT INTO t (b) VALUES (1)");
     scene.is_exact(&running).await;
     running.stop().await;
+}
+
+/// A segment is damaged, or removed, while it waits in the spool: it is not stored, nothing is tried for ever, and what was
+/// lost is one commit that is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_that_is_damaged_while_it_waits_is_captured_anew() {
+    for removed in [false, true] {
+        let (scene, backend) = scene();
+        let running = scene.start().await;
+        let mut app = scene.app();
+        app.run(&rows(5));
+        scene.is_exact(&running).await;
+        backend.set_faults(AWAY).unwrap();
+        write(&mut app, &scene, 60, Duration::from_millis(20)).await;
+        running.reach(|status| status.spool_segments > 4).await;
+        let spool = state_directory(&scene.db());
+        let names = std::fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap().path());
+        let mut names = names.filter(|path| path.to_string_lossy().ends_with(".segment")).collect::<Vec<_>>();
+        names.sort_unstable();
+        if removed {
+            std::fs::remove_file(&names[2]).unwrap();
+        } else {
+            let mut bytes = std::fs::read(&names[2]).unwrap();
+            bytes[300] ^= 1;
+            std::fs::write(&names[2], bytes).unwrap();
+        }
+        backend.set_faults(Faults::default()).unwrap();
+        scene.is_exact(&running).await;
+        running.fell_back(Way::Difference, "the log");
+        let gaps = scene.kinds().await.into_iter().filter(|kind| *kind == CommitKind::Discontinuous).count();
+        assert_eq!(gaps, 1, "one commit has what was not recorded");
+        app.run("INSERT INTO t (b) VALUES (1)");
+        scene.is_exact(&running).await;
+        running.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -187,6 +187,9 @@ pub(crate) enum Export {
     Libsql(ExportLibsqlArgs),
 }
 
+/// Stands in for `-n`.
+pub(crate) const NAMESPACE_VARIABLE: &str = "WALKEEP_NAMESPACE";
+
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
     /// Where segments are kept: a path, or the address of an object store, see below
@@ -201,7 +204,7 @@ pub(crate) struct NamespaceArgs {
     #[command(flatten)]
     pub(crate) format: FormatArgs,
     /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
 }
 
@@ -221,10 +224,10 @@ pub(crate) struct ReplicateArgs {
     #[arg(value_name = "STORE", env = "WALKEEP_STORE", hide_env_values = true, value_parser = StoreParser, required_unless_present = "config")]
     pub(crate) store: Option<StoreUrl>,
     /// Replicate the databases that a configuration file names, instead
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["database", "namespace", "once", "unfenced", "busy_timeout", "ContinuousArgs"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["database", "once", "unfenced", "busy_timeout", "ContinuousArgs"])]
     pub(crate) config: Option<PathBuf>,
     /// The namespace; by default the database's file name without its extension
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
     /// Capture the database once, as it is now, and end
     #[arg(long, conflicts_with = "ContinuousArgs")]
@@ -373,7 +376,7 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) format: FormatArgs,
     /// The namespace; by default all
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
     /// Read everything: every block, every page hash, and the state of the database at every commit
     #[arg(long)]

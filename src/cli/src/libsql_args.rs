@@ -7,7 +7,7 @@ use walkeep::backends::StoreUrl;
 use walkeep::core::Namespace;
 use walkeep::core::libsql::Cluster;
 
-use crate::args::StoreArgs;
+use crate::args::{NAMESPACE_VARIABLE, StoreArgs};
 use crate::store::StoreParser;
 use crate::store_format::parse_cluster;
 
@@ -50,7 +50,7 @@ pub(crate) struct ExportLibsqlArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
     #[command(flatten)]
     pub(crate) into: IntoArgs,

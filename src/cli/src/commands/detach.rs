@@ -8,7 +8,7 @@ use walkeep::backends::os::OsDirectory;
 use walkeep::core::Namespace;
 use walkeep::{Handles, detach};
 
-use crate::args::StoreArgs;
+use crate::args::{NAMESPACE_VARIABLE, StoreArgs};
 use crate::output;
 use crate::store::Store;
 
@@ -17,7 +17,7 @@ pub(crate) struct DetachArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// The fork
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Namespace,
 }
 

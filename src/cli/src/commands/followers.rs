@@ -11,7 +11,7 @@ use walkeep::{Handles, RestorePoint};
 
 use super::fork::{PointArgs, point};
 use super::only_namespace;
-use crate::args::{StoreArgs, parse_frame};
+use crate::args::{NAMESPACE_VARIABLE, StoreArgs, parse_frame};
 use crate::output;
 use crate::quantity::{parse_size, parse_span};
 use crate::store::Store;
@@ -21,7 +21,7 @@ pub(crate) struct FollowersArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE", global = true)]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE, global = true)]
     pub(crate) namespace: Option<Namespace>,
     #[command(subcommand)]
     pub(crate) action: Option<Action>,

@@ -6,7 +6,7 @@ use walkeep::core::{FrameNo, Namespace, PinName, UnixMillis};
 use walkeep::{Handles, RestorePoint, find_pin, fork};
 
 use super::only_namespace;
-use crate::args::{StoreArgs, parse_frame};
+use crate::args::{NAMESPACE_VARIABLE, StoreArgs, parse_frame};
 use crate::output;
 use crate::store::Store;
 use crate::time_arg::{self, TimeArg};
@@ -19,7 +19,7 @@ pub(crate) struct ForkArgs {
     #[arg(value_name = "NEW")]
     pub(crate) new: Namespace,
     /// The namespace to fork; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
     #[command(flatten)]
     pub(crate) point: PointArgs,

@@ -6,7 +6,7 @@ use walkeep::core::Namespace;
 use walkeep::{Freeze, Handles, freeze, thaw};
 
 use super::only_namespace;
-use crate::args::StoreArgs;
+use crate::args::{NAMESPACE_VARIABLE, StoreArgs};
 use crate::output;
 use crate::store::Store;
 
@@ -15,7 +15,7 @@ pub(crate) struct FreezeArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
 }
 

@@ -14,7 +14,7 @@ use walkeep::gc::{Collected, GcOptions, GcPlan, Verdict, collect, plan};
 use walkeep::{Bucket, Error, Handles, newest_manifest};
 
 use super::{is_gone, warn_foreign_folders};
-use crate::args::StoreArgs;
+use crate::args::{NAMESPACE_VARIABLE, StoreArgs};
 use crate::failure::{UNAVAILABLE, UNREACHABLE};
 use crate::output;
 use crate::quantity::{parse_duration, parse_span};
@@ -25,7 +25,7 @@ pub(crate) struct GcArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// The namespace; by default all
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
     /// Only say of every object whether it goes, and why
     #[arg(long)]

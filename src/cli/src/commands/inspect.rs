@@ -14,6 +14,7 @@ use walkeep::core::{Commit, Namespace, ObjectPath, SegmentKey};
 use walkeep::{Bucket, Error, OpenSegment, Timeline};
 
 use super::only_namespace;
+use crate::args::NAMESPACE_VARIABLE;
 use crate::failure::Usage;
 use crate::output;
 use crate::store::{Store, StoreParser};
@@ -27,7 +28,7 @@ pub(crate) struct InspectArgs {
     #[arg(value_name = "KEY")]
     pub(crate) key: Option<String>,
     /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
     /// List every frame: page, frame number, hash
     #[arg(long)]

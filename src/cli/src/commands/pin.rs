@@ -8,7 +8,7 @@ use walkeep::{Handles, Timeline, pin, unpin};
 
 use super::fork::{PointArgs, point};
 use super::only_namespace;
-use crate::args::StoreArgs;
+use crate::args::{NAMESPACE_VARIABLE, StoreArgs};
 use crate::output;
 use crate::quantity::parse_span;
 use crate::store::Store;
@@ -22,7 +22,7 @@ pub(crate) struct PinArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: PinName,
     /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
     #[command(flatten)]
     pub(crate) point: PointArgs,
@@ -39,7 +39,7 @@ pub(crate) struct UnpinArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: PinName,
     /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct PinsArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
 }
 

@@ -8,7 +8,7 @@ use walkeep::core::{FrameNo, Namespace, Period, Retention, Tier, UnixMillis};
 use walkeep::{Bucket, Timeline, retain};
 
 use super::only_namespace;
-use crate::args::StoreArgs;
+use crate::args::{NAMESPACE_VARIABLE, StoreArgs};
 use crate::failure::Usage;
 use crate::output;
 use crate::quantity::parse_span;
@@ -36,7 +36,7 @@ pub(crate) struct RetainArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
     #[command(flatten)]
     pub(crate) keep: KeepArgs,

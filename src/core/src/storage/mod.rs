@@ -162,7 +162,9 @@ pub trait Storage: Debug + Send + Sync + 'static {
     ) -> Result<LogHead>;
 
     /// Takes the next segment of a namespace, and returns at once: it is stored whether or not anyone waits, in
-    /// order, and tried again for as long as the storage lives. `on_stored` is told once it is durable.
+    /// order, and tried again for as long as the storage lives. `on_stored` is told once it is durable. If its bytes
+    /// turn out not to be what was sealed, nothing is put, all that wait are told `Corrupt` (`Io` if a file is gone), and
+    /// the namespace has to be opened again: the database still has what was not stored.
     ///
     /// A configuration must lead to the store in which the namespace was opened; whether its manifest is there is looked
     /// at, so that another store is refused, but a copy of the store is not told from it.
@@ -172,7 +174,8 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// `Invalid`, with both ranges, for one that leaves a gap or overlaps what was taken before; for a namespace that
-    /// is not open, and after [`Storage::shutdown`]. `Fenced` after another writer took over. `Exhausted` when the
+    /// is not open, and after [`Storage::shutdown`]. `Fenced` after another writer took over; `Corrupt` or `Io` after a
+    /// segment before it was damaged here. `Exhausted` when the
     /// queue is full: keep the segment, and hand it over again when a callback was told of an earlier one. After an
     /// error `on_stored` is not called. That other bytes of the same frames are stored already is found out later,
     /// and told to `on_stored`.

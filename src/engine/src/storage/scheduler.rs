@@ -5,7 +5,7 @@
 //! - of one opening of a namespace there is at most one upload under way, in order; of all together at most so many as the options
 //!   say, and of those whose last attempt failed at most a quarter of them;
 //! - namespaces are served in turn; one that fails pauses, longer each time, and is never given up unless another
-//!   writer took it over, or trying again cannot help;
+//!   writer took it over, or trying again cannot help, as when a segment is damaged before it was stored;
 //! - a panic in an upload is a failure of that upload.
 
 use std::cmp::Reverse;
@@ -70,6 +70,18 @@ fn finish<B: Backend>(shared: &Shared<B>, running: &Running, attempt: Attempt) -
                 queue.phase = Phase::Paused;
             }
             return Some(wait);
+        }
+        Attempt::Spoiled(error) => {
+            tracing::warn!(namespace = %running.namespace, %error, "a segment is damaged before it was stored; the \
+                           namespace has to be opened again");
+            // What was tried before may be stored all the same.
+            let in_turn = match queue.failures {
+                0 => error.again(),
+                _ => Error::Unknown { what: format!("storing a segment of {}: {error}", running.namespace) },
+            };
+            queue.close(&in_turn, error);
+            state.memory_bytes -= held;
+            return None;
         }
     };
     match outcome {

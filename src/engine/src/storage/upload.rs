@@ -1,6 +1,7 @@
 //! One attempt to store what a namespace's turn is, or to compare what it repeats. Room is taken for it first.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(super) enum Attempt {
     Made(Result<FrameNo>),
     /// It is to be made after so long: the namespace stores as often as it may. Nothing has failed.
     Later(Duration),
+    /// It cannot be made: what waits here is not what was sealed, and will not become it. Nothing was put.
+    Spoiled(Error),
 }
 
 /// An attempt, ready to be made.
@@ -66,21 +69,25 @@ impl<B: Backend> Upload<B> {
     pub(super) async fn run(self) -> Attempt {
         let bytes = self.segments.iter().map(|segment| segment.summary.len).sum();
         let bound = self.shared.options.attempt_timeout(bytes);
-        let outcome = match tokio::time::timeout(bound, self.attempt()).await {
-            Ok(Ok(Some(stored))) => Ok(stored),
-            Ok(Ok(None)) => return Attempt::Later(self.wait()),
-            Ok(Err(error)) => Err(error),
+        let attempt = match tokio::time::timeout(bound, self.attempt()).await {
+            Ok(Ok(attempt)) => attempt,
+            Ok(Err(error)) => Attempt::Made(Err(error)),
             Err(_) => {
                 let what =
                     format!("storing a segment of namespace {} took longer than {bound:?}", self.namespace);
-                Err(Error::Unknown { what })
+                Attempt::Made(Err(Error::Unknown { what }))
             }
+        };
+        let failure = match &attempt {
+            Attempt::Later(_) => return attempt,
+            Attempt::Made(outcome) => outcome.as_ref().err(),
+            Attempt::Spoiled(error) => Some(error),
         };
         if let Some(object) = self.object.get() {
             let mut state = self.shared.state();
-            state.ledger.settle(&self.namespace, &object.summary.key, outcome.as_ref().err());
+            state.ledger.settle(&self.namespace, &object.summary.key, failure);
         }
-        Attempt::Made(outcome)
+        attempt
     }
 
     /// Takes a token for an object that is new. Whether there was one.
@@ -122,8 +129,8 @@ impl<B: Backend> Upload<B> {
         Ok(())
     }
 
-    /// The attempt; `None` when it may not be made yet.
-    async fn attempt(&self) -> Result<Option<FrameNo>> {
+    /// The attempt, if it may be made.
+    async fn attempt(&self) -> Result<Attempt> {
         let mut writer = self.writer.lock().await;
         match &self.config {
             Some(config) => writer.move_to((self.shared.bucket)(Some(config.clone()))?).await?,
@@ -131,18 +138,24 @@ impl<B: Backend> Upload<B> {
         }
         if self.repeated {
             let Some(segment) = self.segments.first() else { return Err(no_segments()) };
-            return repeated::check(writer.bucket(), &self.namespace, segment).await.map(Some);
+            return Ok(Attempt::Made(repeated::check(writer.bucket(), &self.namespace, segment).await));
         }
-        let object = self.object.get_or_try_init(|| self.object()).await?;
+        let object = match self.object.get_or_try_init(|| self.object()).await {
+            Err(error) if is_spoiled(&error) => return Ok(Attempt::Spoiled(error)),
+            object => object?,
+        };
         if !self.may_begin(&object.summary.key) {
-            return Ok(None);
+            return Ok(Attempt::Later(self.wait()));
         }
         self.take_room(object).await?;
         // Each time: a file may have changed since the attempt before.
         let checked = object.clone();
         let check = move || sealed_reader::check(&checked);
-        tokio::task::spawn_blocking(check).await.map_err(not_finished)??;
-        writer.store(object).await.map(Some)
+        match tokio::task::spawn_blocking(check).await.map_err(not_finished)? {
+            Err(error) if is_spoiled(&error) => return Ok(Attempt::Spoiled(error)),
+            checked => checked?,
+        }
+        Ok(Attempt::Made(writer.store(object).await))
     }
 
     /// What is to be put: the only segment as it is, or several, which are checked and merged.
@@ -171,6 +184,17 @@ pub(super) async fn count(bucket: &Bucket, namespace: &Namespace) -> Result<BTre
             return Ok(counted);
         }
         after = page.last;
+    }
+}
+
+/// Whether a segment that was read here is gone or damaged for good.
+fn is_spoiled(error: &Error) -> bool {
+    match error {
+        Error::Corrupt(_) => true,
+        Error::Io { source, .. } => {
+            matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+        }
+        _ => false,
     }
 }
 

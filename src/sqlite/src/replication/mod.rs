@@ -45,6 +45,6 @@ pub use self::handle::{DatabaseSpec, Replication};
 pub use self::options::ReplicationOptions;
 pub use self::quota_status::QuotaStatus;
 pub use self::replicator::Replicator;
-pub use self::state::{read_status, state_directory};
+pub use self::state::{LocalStatus, state_directory};
 pub use self::status::{CommitSeen, Phase, Status};
 pub use self::store::ReplicationStore;

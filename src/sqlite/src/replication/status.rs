@@ -69,6 +69,9 @@ pub struct Status {
     /// What it may take of the store, and takes.
     #[serde(default)]
     pub quota: QuotaStatus,
+    /// How often it gives a sign of life while it captures, in milliseconds; `None` before it does.
+    #[serde(default)]
+    pub poll_interval_ms: Option<u64>,
     /// What failed last; `None` after a success.
     pub last_error: Option<String>,
     /// When this was written.
@@ -112,6 +115,7 @@ impl Status {
             fall_back: None,
             fall_backs: 0,
             quota: QuotaStatus { limit: Quota::UNLIMITED, used: None, over: false, refusals: 0 },
+            poll_interval_ms: None,
             last_error: None,
             time,
         }

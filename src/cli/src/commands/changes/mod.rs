@@ -16,7 +16,7 @@ use walkeep::{Error, Handles};
 use self::delivery::Delivery;
 use self::rows::Rows;
 use super::only_namespace;
-use crate::args::{StoreArgs, parse_poll};
+use crate::args::{NAMESPACE_VARIABLE, StoreArgs, parse_poll};
 use crate::output;
 use crate::signals::Signals;
 use crate::store::Store;
@@ -44,7 +44,7 @@ pub(crate) struct ChangesArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// The namespace; by default the only one of the store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     pub(crate) namespace: Option<Namespace>,
     /// The group
     #[arg(short, long, value_name = "GROUP")]

@@ -18,7 +18,7 @@ use walkeep_sqlite::replication::set_wal;
 pub(crate) use self::caretaker::Done;
 pub(super) use self::once::capture_into;
 use self::wanted::Wanted;
-use crate::args::ReplicateArgs;
+use crate::args::{NAMESPACE_VARIABLE, ReplicateArgs};
 use crate::failure::Usage;
 use crate::output;
 
@@ -29,6 +29,7 @@ pub(super) const UNFENCED: &str = "warning: --unfenced: whether the store can te
 
 pub(super) async fn run(args: ReplicateArgs, json: bool) -> anyhow::Result<ExitCode> {
     if let Some(config) = args.config {
+        refuse_namespace(args.namespace.as_ref())?;
         return daemon::run_all(config, args.reporting.metrics).await;
     }
     let (Some(database), Some(store)) = (args.database.clone(), args.store.clone()) else {
@@ -54,6 +55,17 @@ pub(super) async fn run(args: ReplicateArgs, json: bool) -> anyhow::Result<ExitC
     }
     let metrics = args.reporting.metrics;
     daemon::run_one(Wanted::by_arguments(&args, database, store, namespace), metrics).await
+}
+
+/// A configuration names its own namespaces. One in the environment is there for other commands.
+fn refuse_namespace(namespace: Option<&Namespace>) -> Result<(), Usage> {
+    let of_environment = std::env::var(NAMESPACE_VARIABLE).ok();
+    match namespace {
+        Some(namespace) if of_environment.as_deref() != Some(namespace.as_str()) => {
+            Err(Usage("--config cannot be used with -n: a configuration names the namespaces itself".into()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn missing(database: &Path) -> Error {

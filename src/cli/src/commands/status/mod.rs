@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use walkeep::Handles;
-use walkeep::core::Namespace;
-use walkeep_sqlite::replication::{read_status, state_directory};
+use walkeep::core::{Namespace, UnixMillis};
+use walkeep_sqlite::replication::{LocalStatus, state_directory};
 
 use self::row::Row;
 use self::stored::Stored;
@@ -28,10 +28,10 @@ pub(super) async fn run(args: &StatusArgs, json: bool) -> anyhow::Result<ExitCod
     let mut rows = Vec::new();
     if let Some(config) = &args.config {
         for entry in Config::load(config)?.databases()?.entries {
-            rows.push(local(&entry.path, None, Some(&entry.namespace))?.of_store(&entry.store));
+            rows.push(local(&entry.path, None, Some(&entry.namespace), now)?.of_store(&entry.store));
         }
     } else if let Some(database) = &args.database {
-        let mut row = local(database, args.state_dir.as_ref(), None)?;
+        let mut row = local(database, args.state_dir.as_ref(), None, now)?;
         if let Some(url) = &args.store {
             let namespace = match (&args.namespace, &row.namespace) {
                 (Some(namespace), _) | (None, Some(namespace)) => namespace.clone(),
@@ -69,16 +69,21 @@ pub(super) async fn run(args: &StatusArgs, json: bool) -> anyhow::Result<ExitCod
 }
 
 /// What a daemon left beside a database.
-fn local(database: &Path, state_dir: Option<&PathBuf>, namespace: Option<&Namespace>) -> anyhow::Result<Row> {
+fn local(
+    database: &Path,
+    state_dir: Option<&PathBuf>,
+    namespace: Option<&Namespace>,
+    now: UnixMillis,
+) -> anyhow::Result<Row> {
     // Where the daemon has it: beside the file itself, not beside a symbolic link to it.
     let path = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_path_buf());
     let directory = state_dir.cloned().unwrap_or_else(|| state_directory(&path));
-    let found = read_status(&directory)?;
+    let found = LocalStatus::read(&directory)?;
     if found.is_none() && !path.exists() {
         // A slip in the name must not look like a database that waits to be replicated.
         let what = format!("read {}", database.display());
         let source = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file");
         return Err(walkeep::Error::io(what, source).into());
     }
-    Ok(Row::new(database, namespace, found))
+    Ok(Row::new(database, namespace, found, now))
 }

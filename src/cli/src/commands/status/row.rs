@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use walkeep::backends::StoreUrl;
 use walkeep::core::{Namespace, UnixMillis};
-use walkeep_sqlite::replication::{Phase, Status};
+use walkeep_sqlite::replication::{LocalStatus, Phase, Status};
 
 use super::stored::Stored;
 
@@ -20,13 +20,21 @@ pub(super) struct Row {
     pub(super) status: Option<Status>,
     /// Whether a daemon has it now.
     pub(super) runs: bool,
+    /// How long that has given no sign of life, if it is too long.
+    pub(super) silent: Option<Duration>,
     /// What the store has, if that was asked for.
     pub(super) stored: Option<Stored>,
 }
 
 impl Row {
-    pub(super) fn new(database: &Path, namespace: Option<&Namespace>, found: Option<(Status, bool)>) -> Self {
-        let (status, runs) = found.map_or((None, false), |(status, runs)| (Some(status), runs));
+    pub(super) fn new(
+        database: &Path,
+        namespace: Option<&Namespace>,
+        found: Option<LocalStatus>,
+        now: UnixMillis,
+    ) -> Self {
+        let silent = found.as_ref().and_then(|found| found.silent_for(now));
+        let (status, runs) = found.map_or((None, false), |found| (Some(found.status), found.runs));
         let of_status = status.as_ref().map(|status| (status.namespace.clone(), status.store.clone()));
         let (there, store) = of_status.unzip();
         Self {
@@ -35,6 +43,7 @@ impl Row {
             store,
             status,
             runs,
+            silent,
             stored: None,
         }
     }
@@ -49,6 +58,7 @@ impl Row {
         let Some(status) = &self.status else { return "never replicated" };
         match (status.phase, self.runs) {
             (Phase::Failed, _) => "failed",
+            (_, true) if self.silent.is_some() => "no sign of life",
             (Phase::Opening, true) => "opening",
             (Phase::Capturing, true) => "capturing",
             (Phase::SpoolFull, true) => "spool full",
@@ -57,10 +67,12 @@ impl Row {
         }
     }
 
-    /// How long the oldest commit that is not stored has been waiting; `None` if nobody looks, so that nobody knows.
+    /// How long the oldest commit that is not stored has been waiting, or may have been because nobody has looked; `None`
+    /// if nobody will, so that nobody knows.
     pub(super) fn lag(&self, now: UnixMillis) -> Option<Duration> {
         let status = self.status.as_ref().filter(|_| self.runs && self.state() != "failed")?;
-        Some(Duration::from_millis(status.lag_ms(now)))
+        let lag = Duration::from_millis(status.lag_ms(now));
+        Some(self.silent.map_or(lag, |silent| silent.max(lag)))
     }
 
     /// Whether an alarm has to ring. A lag that nobody knows is one.
@@ -75,7 +87,8 @@ impl Row {
             Some(Value::Object(status)) => status,
             _ => Map::new(),
         };
-        let lag = self.lag(now).map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let lag = self.lag(now).map(millis);
         let mut set = |key: &str, value: Value| drop(document.insert(key.to_string(), value));
         set("database", json!(self.database));
         set("namespace", json!(self.namespace));
@@ -83,6 +96,7 @@ impl Row {
         set("state", json!(self.state()));
         set("running", json!(self.runs));
         set("lag_ms", json!(lag));
+        set("silent_ms", json!(self.silent.map(millis)));
         if let Some(over) = over {
             set("over_max_lag", json!(over));
         }
@@ -104,7 +118,8 @@ mod tests {
             "segments_stored": 0, "spool_segments": 0, "spool_bytes": 0, "wal_bytes": 0, "checkpoints": 0,
             "blocked_by_reader": false, "fall_back": null, "last_error": null, "time": 0
         }));
-        Row::new(Path::new("/a.db"), None, Some((status.unwrap(), runs)))
+        let found = LocalStatus { status: status.unwrap(), runs, sign_of_life: Some(UnixMillis(4_000)) };
+        Row::new(Path::new("/a.db"), None, Some(found), UnixMillis(10_000))
     }
 
     #[test]
@@ -118,7 +133,10 @@ mod tests {
             assert_eq!(lag(phase, runs, None), None, "{phase:?}");
             assert!(row(phase, runs, None).is_over(Duration::from_secs(3600), now), "{phase:?}");
         }
-        assert!(Row::new(Path::new("/a.db"), None, None).is_over(Duration::from_secs(3600), now));
+        assert!(
+            Row::new(Path::new("/a.db"), None, None, UnixMillis(10_000))
+                .is_over(Duration::from_secs(3600), now)
+        );
         let late = row(Phase::Capturing, true, Some(7500));
         assert!(
             late.is_over(Duration::from_millis(2499), now) && !late.is_over(Duration::from_millis(2500), now)
@@ -137,6 +155,6 @@ mod tests {
         ] {
             assert_eq!(row(phase, runs, None).state(), state);
         }
-        assert_eq!(Row::new(Path::new("/a.db"), None, None).state(), "never replicated");
+        assert_eq!(Row::new(Path::new("/a.db"), None, None, UnixMillis(10_000)).state(), "never replicated");
     }
 }

@@ -33,6 +33,12 @@ fn show_one(row: &Row, now: UnixMillis) {
         "lag",
         match row.lag(now) {
             None => "unknown: nobody looks at the database".into(),
+            Some(lag) if row.silent.is_some() => {
+                format!(
+                    "up to {}: so long the daemon has not looked; it hangs, or is stopped, or works on something large",
+                    duration(lag)
+                )
+            }
             Some(Duration::ZERO) => "none: everything is stored".into(),
             Some(lag) => format!("{}: so long the oldest commit waits", duration(lag)),
         },

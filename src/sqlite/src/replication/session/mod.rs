@@ -128,7 +128,12 @@ impl<'a> Session<'a> {
     pub(super) async fn run(mut self) -> Result<Ended> {
         let poll = self.request.options.poll_interval;
         let mut poll_at = Instant::now() + poll;
-        self.reporter.update(|status| status.phase = Phase::Capturing);
+        let poll_interval_ms = u64::try_from(poll.as_millis()).ok();
+        self.reporter.update(|status| {
+            status.phase = Phase::Capturing;
+            status.poll_interval_ms = poll_interval_ms;
+        });
+        self.with(|capturer| capturer.state.give_sign_of_life()).await?;
         self.flushes.begin_again();
         self.flush().await?;
         loop {
@@ -189,6 +194,7 @@ impl<'a> Session<'a> {
     /// The safety poll.
     async fn poll(&mut self) -> Result<()> {
         let replaced = self.with(|capturer| {
+            capturer.state.give_sign_of_life();
             let Some(live) = &mut capturer.live else { return Ok(false) };
             live.rest();
             live.is_replaced()

@@ -1,6 +1,6 @@
 //! What replication keeps on local disk beside a database: `.NAME-walkeep/`.
 //!
-//! - `lock`: held by the one process that replicates the database;
+//! - `lock`: held by the one process that replicates the database; its time of change is when that last gave a sign of life;
 //! - `START-END.segment`: sealed segments that are not known to be stored, each with the position behind it;
 //! - `position.json`: the position behind the newest segment that is stored;
 //! - `opening.json`: the epoch of the last opening of the namespace;
@@ -11,6 +11,7 @@
 //! damaged here costs a comparison with the store, never a wrong commit. Nothing outside the directory is written.
 
 mod checked_file;
+mod local_status;
 mod position;
 mod spool_file;
 mod table_file;
@@ -20,6 +21,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use walkeep::Handles;
@@ -27,6 +29,7 @@ use walkeep::backends::os::OsDirectory;
 use walkeep::core::segment::SegmentSummary;
 use walkeep::core::{Directory, Epoch, Error, LogId, Random, Result, SegmentId};
 
+pub use self::local_status::LocalStatus;
 pub(crate) use self::position::{DatabaseIdentity, Position};
 pub(crate) use self::spool_file::SpoolFile;
 pub(crate) use self::table_file::TableFile;
@@ -54,7 +57,7 @@ pub(crate) struct StateDirectory {
     pub(crate) directory: Arc<dyn Directory>,
     path: PathBuf,
     handles: Handles,
-    _lock: File,
+    lock: File,
 }
 
 /// The directory of a database's local state, if no other was asked for.
@@ -64,24 +67,6 @@ pub fn state_directory(database: &Path) -> PathBuf {
     name.push(database.file_name().unwrap_or_default());
     name.push("-walkeep");
     database.with_file_name(name)
-}
-
-/// Reads the status that a process left there, and whether it still runs; `None` when there is none.
-///
-/// # Errors
-///
-/// `Io`.
-pub fn read_status(state_directory: &Path) -> Result<Option<(Status, bool)>> {
-    let directory = match OsDirectory::open(state_directory) {
-        Ok(directory) => directory,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(format!("open {}", state_directory.display()), error)),
-    };
-    let Some(status) = checked_file::read(&directory, STATUS)? else { return Ok(None) };
-    let lock = File::open(state_directory.join(LOCK));
-    // A shared lock for a moment: whoever replicates holds it exclusively.
-    let runs = lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)));
-    Ok(Some((status, runs)))
 }
 
 fn temporary_name(random: &dyn Random) -> Result<String> {
@@ -98,12 +83,8 @@ impl StateDirectory {
         let failed = |error| Error::io(format!("open the local state {}", path.display()), error);
         let directory = OsDirectory::create(path).map_err(failed)?;
         let lock = lock(path)?;
-        let opened = Self {
-            directory: Arc::new(directory),
-            path: path.to_path_buf(),
-            handles: handles.clone(),
-            _lock: lock,
-        };
+        let opened =
+            Self { directory: Arc::new(directory), path: path.to_path_buf(), handles: handles.clone(), lock };
         for name in opened.names()?.iter().filter(|name| name.starts_with("tmp-")) {
             opened.remove(name)?;
         }
@@ -168,6 +149,14 @@ impl StateDirectory {
     /// `Io`, `Exhausted`.
     pub(crate) fn set_status(&self, status: &Status) -> Result<()> {
         checked_file::replace(&*self.directory, STATUS, status, false, &*self.handles.random)
+    }
+
+    /// Shows that the replication is alive. That costs no write of its own.
+    pub(crate) fn give_sign_of_life(&self) {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(self.handles.clock.now().get());
+        if let Err(error) = self.lock.set_modified(now) {
+            tracing::debug!(%error, "no sign of life could be given");
+        }
     }
 
     /// The segments in the spool behind a position, oldest first, up to the first one that is not whole or does not join. Those behind it
