@@ -26,6 +26,7 @@ pub mod persistent;
 pub mod promise_model;
 pub mod recorded;
 pub mod replication_scene;
+pub mod retention;
 pub mod row_replay;
 pub mod s3;
 pub mod scenario;

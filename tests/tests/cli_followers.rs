@@ -3,15 +3,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
-use walkeep::backends::StoreUrl;
-use walkeep::core::Retention;
-use walkeep::{Bucket, retain};
 use walkeep_tests::command::Walkeep;
 use walkeep_tests::database::sql;
+use walkeep_tests::retention::keep_next_to_nothing;
 
 const FEED: [&str; 6] = ["changes", "store", "-g", "search", "-m", "a"];
 
@@ -36,16 +32,6 @@ fn feed(walkeep: &Walkeep, more: &[&str]) -> Vec<Value> {
 
 fn frames(lines: &[Value]) -> Vec<u64> {
     lines.iter().map(|line| line["frame_no"].as_u64().unwrap()).collect()
-}
-
-/// Less than the command line lets a user keep.
-fn keep_next_to_nothing(root: &Path) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let backend = StoreUrl::from_os_str(root.join("store").as_os_str()).unwrap().open().unwrap();
-    let bucket = Bucket::new(Arc::new(backend), None).unwrap();
-    let retention = Retention::new(Duration::from_millis(1), Vec::new()).unwrap();
-    let shop = "shop".parse().unwrap();
-    runtime.block_on(retain(&bucket, &shop, Some(&retention))).unwrap();
 }
 
 #[test]
@@ -125,7 +111,7 @@ fn a_collection_waits_and_names_whom_it_waits_for() {
     let root = tempfile::tempdir().unwrap();
     let (walkeep, ends) = shop(root.path());
     walkeep.ok(&["followers", "store", "ack", "search", "slow", &ends[0].to_string()]);
-    keep_next_to_nothing(root.path());
+    keep_next_to_nothing(&root.path().join("store"));
     let later = walkeep.ok(&["gc", "store", "--dry-run", "--grace", "0", "--json"]).json();
     assert_eq!(later["held_by"]["member"], "slow");
     assert_eq!(later["frontier"].as_u64(), Some(ends[0]));

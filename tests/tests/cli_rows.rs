@@ -2,11 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a panic is a failed test")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use walkeep_tests::command::Walkeep;
 use walkeep_tests::database::sql;
+use walkeep_tests::footprint::files;
+use walkeep_tests::retention::keep_next_to_nothing;
+use walkeep_tests::row_replay::{contents, replay_rows};
 use walkeep_tests::store_writers::{Ledger, StoreWriter};
 
 const FEED: [&str; 6] = ["changes", "store", "-g", "search", "-m", "a"];
@@ -144,6 +148,138 @@ fn positions_are_what_they_are_without_rows() {
     let got = fs::read_to_string(root.path().join("got")).unwrap();
     let got = got.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>();
     assert_eq!(got, all[1..]);
+}
+
+/// A shop that has grown too large to be merged with the little that follows: four commits, and what `changes --rows`
+/// says of them. The second takes back what the first added, and the file shrinks.
+fn large_shop(root: &Path) -> (Walkeep, Vec<Value>) {
+    let walkeep = Walkeep::at(root);
+    let schema =
+        "PRAGMA auto_vacuum = FULL; CREATE TABLE base (bytes); CREATE TABLE t (id INTEGER PRIMARY KEY, v);
+        INSERT INTO base VALUES (randomblob(400000)); INSERT INTO t VALUES (1, 'first'), (2, 'second');";
+    sql(&root.join("shop.db"), schema);
+    let first = walkeep.replicate("shop.db").to_string();
+    walkeep.ok(&["followers", "store", "create", "search", "--frame", &first]);
+    for statements in [
+        "INSERT INTO t VALUES (3, hex(randomblob(6000))), (4, 'fourth')",
+        "DELETE FROM t WHERE id = 3; UPDATE t SET v = 'changed' WHERE id = 1",
+        "UPDATE t SET v = 'changed again' WHERE id = 1; INSERT INTO t VALUES (5, hex(randomblob(15000)))",
+        "DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (6, hex(randomblob(15000)))",
+    ] {
+        sql(&root.join("shop.db"), statements);
+        walkeep.replicate("shop.db");
+    }
+    let lines = fed(&walkeep);
+    assert_eq!(
+        lines.iter().map(|line| line["rows"].as_array().unwrap().len()).collect::<Vec<_>>(),
+        [2, 2, 2, 2]
+    );
+    (walkeep, lines)
+}
+
+fn fed(walkeep: &Walkeep) -> Vec<Value> {
+    walkeep.ok(&[&FEED[..], &["--rows"]].concat()).json_lines()
+}
+
+/// Merges what follows the large first commit into one segment.
+fn merge(walkeep: &Walkeep) {
+    let merged = walkeep.ok(&["compact", "store", "--strategy", "log-reduction", "--json"]).json();
+    let inputs =
+        merged["compactions"].as_array().unwrap().iter().map(|one| one["inputs"].as_array().unwrap().len());
+    assert_eq!(inputs.collect::<Vec<_>>(), [4], "{merged}");
+}
+
+/// The stored segments, the newest first.
+fn segments(root: &Path) -> Vec<PathBuf> {
+    let stored = files(&root.join("store")).into_iter().filter(|file| file.contains("/segments/"));
+    stored.map(|file| root.join("store").join(file)).collect()
+}
+
+/// Loses segments that were merged: all but so many of the oldest.
+fn lose_what_was_merged(root: &Path, left: usize) {
+    let mut raw = segments(root);
+    raw.retain(|file| file.to_str().unwrap().ends_with("-00"));
+    for file in &raw[..raw.len() - left] {
+        fs::remove_file(file).unwrap();
+    }
+}
+
+#[test]
+fn commits_that_were_merged_are_told_one_by_one() {
+    let root = tempfile::tempdir().unwrap();
+    let (walkeep, lines) = large_shop(root.path());
+    merge(&walkeep);
+    assert_eq!(fed(&walkeep), lines);
+    walkeep.ok(&["gc", "store", "--grace", "0"]);
+    assert_eq!(fed(&walkeep), lines, "all that a follower needs stays");
+    // Also by a feed that begins inside of what was merged.
+    walkeep.ok(&[&FEED[..], &["--ack", "--limit", "2"]].concat());
+    assert_eq!(fed(&walkeep), lines[2..]);
+}
+
+/// Not what Walkeep does by itself: single commits are lost, and what was merged of them is not.
+#[test]
+fn commits_of_which_only_the_merged_segment_is_left_are_told_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    let (walkeep, lines) = large_shop(root.path());
+    merge(&walkeep);
+    lose_what_was_merged(root.path(), 2);
+    let some = fed(&walkeep);
+    lose_what_was_merged(root.path(), 1);
+    let [line] = &fed(&walkeep)[..] else { panic!("one line stands for all") };
+    assert_eq!(
+        some,
+        [&lines[0], line].map(Clone::clone),
+        "what is left comes by itself, and once more with the others"
+    );
+    let (first, last) = (&lines[0], &lines[3]);
+    assert_eq!((&line["first_frame"], &line["frame_no"]), (&first["first_frame"], &last["frame_no"]));
+    let frames = lines.iter().map(|line| line["frames"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(line["frames"].as_u64(), Some(frames));
+    let rows = line["rows"].as_array().unwrap();
+    let told = rows.iter().map(|row| (row["op"].as_str().unwrap(), row["key"]["id"].as_u64().unwrap()));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [("delete", 2), ("update", 1), ("insert", 4), ("insert", 5), ("insert", 6)],
+        "what came and went in between is not told"
+    );
+    assert_eq!((&rows[1]["old"]["v"], &rows[1]["new"]["v"]), (&json!("first"), &json!("changed again")));
+    let copy = Connection::open_in_memory().unwrap();
+    copy.execute_batch(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 'first'), (2, 'second')",
+    )
+    .unwrap();
+    replay_rows(&copy, rows);
+    let now = Connection::open(root.path().join("shop.db")).unwrap();
+    assert_eq!(contents(&copy, &["id", "v"], "t"), contents(&now, &["id", "v"], "t"));
+
+    // A position inside of what was merged: it is told from where, which is before the position.
+    let inside = lines[1]["frame_no"].to_string();
+    walkeep.ok(&["followers", "store", "ack", "search", "a", &inside]);
+    assert_eq!(fed(&walkeep), std::slice::from_ref(line));
+}
+
+/// Past its cap a group goes on at a commit for which what was merged is read: nothing else has it any more.
+#[test]
+fn rows_go_on_behind_what_was_merged_and_collected() {
+    let root = tempfile::tempdir().unwrap();
+    let (root, (walkeep, _)) = (root.path(), large_shop(root.path()));
+    merge(&walkeep);
+    sql(&root.join("shop.db"), "DELETE FROM t WHERE id = 4");
+    let newest = walkeep.replicate("shop.db").to_string();
+    walkeep.ok(&["followers", "store", "delete", "search"]);
+    walkeep.ok(&["followers", "store", "create", "search", "--from-start", "--max-bytes", "1"]);
+    keep_next_to_nothing(&root.join("store"));
+    walkeep.ok(&["gc", "store", "--grace", "0"]);
+    assert_eq!(segments(root).len(), 3, "the first one, the merged one, the newest one");
+    let gone = walkeep.run(&[&FEED[..], &["--rows"]].concat()).expect(3);
+    gone.says(&["some are gone", &format!("restore the database at frame {newest}")]);
+    walkeep.ok(&["followers", "store", "ack", "search", "a", &newest]);
+    let said = rows(root, &walkeep, "UPDATE t SET v = NULL WHERE id = 1").1;
+    let expected = json!([
+        { "table": "t", "op": "update", "key": { "id": 1 }, "old": { "v": "changed again" }, "new": { "v": null } },
+    ]);
+    assert_eq!(said, expected);
 }
 
 #[test]

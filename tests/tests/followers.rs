@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use walkeep::backends::Memory;
 use walkeep::core::manifest::Cap;
 use walkeep::core::{Error, FrameNo, GroupName, MemberName, ObjectPath, PageSize, Retention};
@@ -300,6 +301,40 @@ async fn a_damaged_acknowledgement_is_an_error_until_a_larger_one_heals_it() {
     scene.ack("a", 6).await.unwrap();
     assert_eq!(scene.position("a").await.unwrap(), Some(6));
     scene.collect().await;
+}
+
+/// Commits are lost, and what was merged of them is not: its change still builds the database, where it had shrunk on the way
+/// too.
+#[tokio::test]
+async fn a_change_that_stands_for_lost_commits_builds_the_database() {
+    let mut scene = Scene::with_commits(1).await;
+    for (pages, size) in [(&[2, 3, 4, 5][..], 5), (&[1], 1), (&[1, 4], 4)] {
+        for page in pages {
+            scene.log.fill(*page, 90 + u8::try_from(size).unwrap());
+        }
+        scene.log.commit(size, scene.handles.clock.now().get());
+        scene.log.store().await.unwrap();
+    }
+    let (stored, end) = (scene.log.stored.clone(), scene.log.commits[3].commit.frame_no);
+    scene
+        .create(Begin::Behind(RestorePoint::Frame(scene.log.commits[1].commit.frame_no)), Cap::default())
+        .await;
+    scene.log.compact(3, end.get(), 1).await;
+    for lost in &stored[1..] {
+        scene.log.delete(*lost).await;
+    }
+    let poll = scene.followers.poll(&scene.log.namespace, &group(), &member("a"), 9).await.unwrap();
+    let [change] = &poll.changes[..] else { panic!("{poll:?}") };
+    assert_eq!((change.first_frame, change.commit.frame_no), (frame_no(3), end), "from before the position");
+    assert!(change.frames() == end.get() - 2 && change.commit.size_after.get() == 4);
+    let mut file = scene.log.commits[1].file.to_vec();
+    let page_bytes = PageSize::MIN.bytes();
+    file.truncate(change.smallest_size.as_usize() * page_bytes);
+    file.resize(change.commit.size_after.as_usize() * page_bytes, 0);
+    for (page, image) in change.images().try_collect::<Vec<_>>().await.unwrap() {
+        file[page.index() * page_bytes..][..page_bytes].copy_from_slice(&image);
+    }
+    assert!(file == scene.log.commits[3].file);
 }
 
 /// What somebody copies from another member, or another log, is not believed.
