@@ -8,7 +8,8 @@
 //! Invariants: the model is finite, has no clock and no randomness, and a search runs the same way every time.
 //!
 //! What it is not: the engine, nor a proof beyond its bounds. It says nothing about progress, weak or paged listings,
-//! or retention that removes the oldest frames. Forks and deleting have a smaller model of their own, [`forks`].
+//! or retention that removes the oldest frames. Forks and deleting have a smaller model of their own, [`forks`], and so
+//! have followers, [`followers`].
 //!
 //! ```
 //! use walkeep_model::{bounds::Bounds, guards::Guards, model::Protocol, search};
@@ -28,6 +29,7 @@ pub mod collector;
 pub mod compactor;
 pub mod content;
 pub mod faults;
+pub mod followers;
 pub mod forks;
 pub mod guards;
 pub mod judge;

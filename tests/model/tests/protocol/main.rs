@@ -10,6 +10,7 @@
 
 mod collecting;
 mod compacting;
+mod following;
 mod forking;
 mod opening;
 mod reading;
