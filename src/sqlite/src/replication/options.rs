@@ -31,8 +31,10 @@ pub struct ReplicationOptions {
     pub rewind: bool,
     /// How to compress; default zstd level 1.
     pub compression: Compression,
-    /// What the namespace may take of the store; default unlimited. What has no room waits on local disk, up to
-    /// `spool_bytes_max`, and is stored when there is room.
+    /// What the namespace may take of the store; unlimited, which is the default: what [`StorageOptions::quota`] of its
+    /// store says. What has no room waits on local disk, up to `spool_bytes_max`, and is stored when there is room.
+    ///
+    /// [`StorageOptions::quota`]: walkeep::storage::StorageOptions::quota
     pub quota: Quota,
     /// The largest database to compare with, in bytes; default [`walkeep::DATABASE_BYTES_MAX`].
     pub database_bytes_max: u64,

@@ -31,7 +31,8 @@ impl Replicator {
     /// `Invalid`, as [`ReplicationOptions::check`](super::ReplicationOptions::check).
     pub fn start(&self, database: DatabaseSpec) -> Result<Replication> {
         database.options.check()?;
-        database.store.storage.set_quota(&database.namespace, Some(database.options.quota));
+        let quota = Some(database.options.quota).filter(|quota| !quota.is_unlimited());
+        database.store.storage.set_quota(&database.namespace, quota);
         Ok(Replication::start(database, self.watcher.clone(), self.handles.clone()))
     }
 }
