@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use walkeep::backends::Memory;
+use walkeep::backends::{Memory, Metered};
 use walkeep::compact::{CompactOptions, Compactor, Identity};
 use walkeep::core::{Error, PageSize, RestorePoint, Retention};
 use walkeep::gc::{GcOptions, collect, plan};
@@ -112,4 +112,24 @@ async fn clocks_that_are_apart_are_refused_with_both_times_and_nothing_changes()
     let dry = plan(&scene.log.bucket, &scene.log.namespace, &options, &scene.handles).await.unwrap();
     assert_eq!(dry.going().count(), 4);
     assert_eq!(scene.log.backend.inner().objects(), before, "a plan writes nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collection_walks_what_uploads_left_behind_once() {
+    let (handles, clock) = handles(1_772_323_200_000, 3);
+    let metered = Arc::new(Metered::new(Memory::with_clock(Arc::clone(&clock) as _)));
+    let mut log = History::open(Arc::clone(&metered), PageSize::MIN, 3).await;
+    log.fill(1, 1);
+    log.commit(1, handles.clock.now().get());
+    log.store().await.unwrap();
+    let options = GcOptions::default();
+    let before = metered.requests();
+    plan(&log.bucket, &log.namespace, &options, &handles).await.unwrap();
+    let planned = metered.requests();
+    let collected = collect(&log.bucket, &log.namespace, &options, &handles).await.unwrap();
+    assert_eq!(collected.deleted, 0);
+    // Six listings to look at the namespace and to list what nobody judges, or to look for forks that need it no longer; and
+    // the walk, which counts as one.
+    let (planned, collected) = (planned.since(&before), metered.requests().since(&planned));
+    assert_eq!((planned.lists, collected.lists), (7, 7), "{planned:?} {collected:?}");
 }

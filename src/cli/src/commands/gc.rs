@@ -191,7 +191,8 @@ fn show_done(
     collected: &Collected,
     json: bool,
 ) -> anyhow::Result<()> {
-    let Collected { plan, deleted, leftovers, bytes, refused } = collected;
+    let Collected { plan, deleted, bytes, refused } = collected;
+    let leftovers = plan.leftovers.count;
     let refused = refused.iter().map(|(path, error)| format!("{path}: {error}")).collect::<Vec<_>>();
     if json {
         return output::json(&Done {
@@ -201,7 +202,7 @@ fn show_done(
             kept: plan.kept.len(),
             expired: &plan.expired,
             deleted: *deleted,
-            leftovers: *leftovers,
+            leftovers,
             bytes: *bytes,
             refused,
         });
@@ -214,8 +215,8 @@ fn show_done(
         output::count(plan.kept.len() as u64, "point")
     ));
     changes.show(plan);
-    if *leftovers > 0 {
-        let files = output::count(*leftovers, "file");
+    if leftovers > 0 {
+        let files = output::count(leftovers, "file");
         output::line(format!("  and {files} of uploads that never ended"));
     }
     for line in refused {

@@ -33,9 +33,7 @@ pub struct Collected {
     pub plan: GcPlan,
     /// Objects that are gone.
     pub deleted: usize,
-    /// Unfinished uploads of which nothing is left.
-    pub leftovers: u64,
-    /// The bytes of both.
+    /// Their bytes, and those of the leftovers of the plan, which are gone as well.
     pub bytes: u64,
     /// Objects that the store did not delete, and why: kept by a lock, or by missing rights. A later run tries again.
     pub refused: Vec<(ObjectPath, Error)>,
@@ -63,6 +61,7 @@ pub async fn plan(
     let Look { mut plan, .. } = look(bucket, namespace, options, handles).await?;
     let others = others(bucket, namespace, &plan).await?;
     plan.verdicts.extend(others);
+    plan.leftovers = leftovers(bucket, namespace, handles.clock.now(), options, false).await?;
     Ok(plan)
 }
 
@@ -107,7 +106,7 @@ pub async fn collect(
         }
         let mut collected = delete(bucket, namespace, look.plan).await?;
         let gone = leftovers(bucket, namespace, handles.clock.now(), options, true).await?;
-        collected.leftovers = gone.count;
+        collected.plan.leftovers = gone;
         collected.bytes = collected.bytes.saturating_add(gone.bytes);
         return Ok(collected);
     }
@@ -149,9 +148,8 @@ async fn look(
     let expired = manifest.pins().iter().filter(|(_, pin)| pin.is_expired(now));
     let expired = expired.map(|(name, _)| name.clone()).collect();
     let held_by = holds.lowest.clone().filter(|_| frontier < free);
-    let leftovers = leftovers(bucket, namespace, now, options, false).await?;
-    let verdicts = Vec::new();
-    let mut plan = GcPlan { frontier, kept, expired, held_by, evicted: Vec::new(), verdicts, leftovers };
+    let (evicted, verdicts, leftovers) = (Vec::new(), Vec::new(), Leftovers::default());
+    let mut plan = GcPlan { frontier, kept, expired, held_by, evicted, verdicts, leftovers };
     let publish = match plan.changes(&manifest) {
         true => Some(manifest.collect(plan.frontier, plan.kept.clone(), &holds.slowest, now)?),
         false => None,
@@ -298,7 +296,7 @@ async fn leftovers(
 /// Deletes what goes. What the store refuses one by one is noted, and the rest goes.
 async fn delete(bucket: &Bucket, namespace: &Namespace, plan: GcPlan) -> Result<Collected> {
     let going = plan.going().cloned().collect::<Vec<_>>();
-    let mut collected = Collected { plan, deleted: 0, leftovers: 0, bytes: 0, refused: Vec::new() };
+    let mut collected = Collected { plan, deleted: 0, bytes: 0, refused: Vec::new() };
     for batch in going.chunks(DELETE_BATCH) {
         let paths = batch.iter().map(|verdict| verdict.path.clone()).collect::<Vec<_>>();
         if bucket.delete(&paths).await.is_ok() {
