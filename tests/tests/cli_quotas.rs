@@ -118,6 +118,15 @@ fn all_databases_together_are_bounded_and_what_has_no_room_waits_until_there_is_
     assert!(stored(scene.root.path()) <= 100 << 10);
     let shown = scene.walkeep.ok(&["status", full["database"].as_str().unwrap()]).stdout;
     assert!(shown.contains("full: the next segment waits for room"), "{shown}");
+    // The status of each tells of all; the command, of each store once.
+    let all = "of 100.00 KiB used by all databases that the process replicates";
+    assert!(shown.contains(all), "{shown}");
+    let total = &full["quota"]["total"];
+    assert_eq!(total["bytes_max"], 100 << 10, "{full:#}");
+    let told = total["bytes"].as_u64().unwrap();
+    assert!(told > 0 && told <= 100 << 10, "{full:#}");
+    let both = scene.walkeep.ok(&["status", "--config", "w.toml"]).stdout;
+    assert_eq!(both.matches(all).count(), 1, "{both}");
     let used = reaches(&address, "walkeep_store_quota_used_bytes", "store", |used| used > 0.0);
     assert!(used <= f64::from(100 << 10));
     assert_eq!(value(&scrape(&address), "walkeep_store_quota_bytes", "store"), Some(f64::from(100 << 10)));
@@ -131,7 +140,9 @@ fn all_databases_together_are_bounded_and_what_has_no_room_waits_until_there_is_
             status["seen"] == status["durable"] && status["quota"]["over"] == false && status["lag_ms"] == 0
         });
     }
-    assert!(stored(scene.root.path()) > 100 << 10);
+    let both = stored(scene.root.path());
+    assert!(both > 100 << 10);
+    scene.status("a.db", |status| status["quota"]["total"] == json!({"bytes_max": 10 << 20, "bytes": both}));
     assert_eq!(
         value(&scrape(&address), "walkeep_store_quota_bytes", "store"),
         Some(f64::from(10 << 20)),
@@ -178,6 +189,7 @@ fn a_quota_is_shown_with_what_is_used_of_it_and_measured() {
     assert_eq!(value(&metrics, "walkeep_quota_full", "\"free\""), Some(0.0));
     assert_eq!(value(&metrics, "walkeep_store_quota_bytes", "store"), None, "there is no limit for all");
     assert!(!scene.walkeep.ok(&["status", "free.db"]).stdout.contains("quota"));
+    assert_eq!(scene.walkeep.ok(&["status", "free.db", "--json"]).json()["quota"]["total"], json!(null));
 }
 
 #[test]

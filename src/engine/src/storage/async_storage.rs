@@ -92,11 +92,12 @@ impl<B: Backend> AsyncStorage<B> {
     pub fn status(&self, namespace: &Namespace) -> Option<QueueStatus> {
         let state = self.shared.state();
         let queue = state.queues.get(namespace)?;
-        let Standing { quota, used, refused, refusals } = state.ledger.standing(namespace);
+        let Standing { quota, used, refused, refusals, total } = state.ledger.standing(namespace);
         Some(QueueStatus {
             quota,
             used,
             refusals,
+            total,
             over_quota: refused.is_some() && queue.has_work(),
             epoch: queue.head.epoch,
             durable: queue.durable,

@@ -2,7 +2,7 @@
 
 use walkeep_core::{Epoch, FrameNo, Quota};
 
-use super::quota::Usage;
+use super::quota::{Total, Usage};
 
 /// Where a namespace's queue stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct QueueStatus {
     pub used: Option<Usage>,
     /// How often a segment was refused for want of room: each attempt counts.
     pub refusals: u64,
+    /// What all namespaces together may take and take, if that is limited.
+    pub total: Option<Total>,
     /// Whether the next segment waits because there is no room for it: see `last_error`.
     pub over_quota: bool,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use walkeep::core::Quota;
-use walkeep::storage::Usage;
+use walkeep::storage::{Total, Usage};
 
 /// What a namespace may take of its store, and takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,4 +15,8 @@ pub struct QuotaStatus {
     pub over: bool,
     /// How often a segment was refused for want of room since the start: each attempt counts.
     pub refusals: u64,
+    /// What all databases may take together and take that the same process replicates to the store; `None` if that is not
+    /// limited. What other processes store there does not count.
+    #[serde(default)]
+    pub total: Option<Total>,
 }

@@ -114,7 +114,7 @@ impl Status {
             blocked_by_reader: false,
             fall_back: None,
             fall_backs: 0,
-            quota: QuotaStatus { limit: Quota::UNLIMITED, used: None, over: false, refusals: 0 },
+            quota: QuotaStatus { limit: Quota::UNLIMITED, used: None, over: false, refusals: 0, total: None },
             poll_interval_ms: None,
             last_error: None,
             time,

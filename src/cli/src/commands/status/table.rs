@@ -1,9 +1,11 @@
 //! The status of databases for people: in full for one, a line each for several.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
 use walkeep::core::UnixMillis;
+use walkeep::storage::Total;
 use walkeep_sqlite::replication::{CommitSeen, QuotaStatus, Status};
 
 use super::row::Row;
@@ -55,6 +57,9 @@ fn show_one(row: &Row, now: UnixMillis) {
     );
     if let Some(quota) = quota(&status.quota) {
         line("quota", quota);
+    }
+    if let Some(total) = &status.quota.total {
+        line("quota of all", self::total(total));
     }
     let held = if status.blocked_by_reader { ", held by a reader of another process" } else { "" };
     line("log", format!("{}{held}", output::bytes(status.wal_bytes)));
@@ -114,11 +119,28 @@ fn show_several(rows: &[Row], now: UnixMillis) {
             output::line("  log: held by a reader of another process");
         }
     }
+    for (store, total) in totals(rows) {
+        output::line(format!("{store}: quota of all: {}", self::total(&total)));
+    }
+}
+
+/// What all databases together may take of each store and take, by who said so last of those that are replicated now.
+fn totals(rows: &[Row]) -> BTreeMap<&str, Total> {
+    let mut told =
+        rows.iter().filter(|row| row.runs).filter_map(|row| row.status.as_ref()).collect::<Vec<_>>();
+    told.sort_by_key(|status| status.time);
+    told.iter().filter_map(|status| Some((status.store.as_str(), status.quota.total?))).collect()
+}
+
+/// What is used of the quota of all databases together.
+fn total(Total { bytes_max, bytes }: &Total) -> String {
+    let of = bytes_max.map(|max| format!(" of {}", output::bytes(max.get()))).unwrap_or_default();
+    format!("{}{of} used by all databases that the process replicates to the store", output::bytes(*bytes))
 }
 
 /// What is used of a quota; `None` where there is none.
 fn quota(quota: &QuotaStatus) -> Option<String> {
-    let QuotaStatus { limit, used, over, refusals } = quota;
+    let QuotaStatus { limit, used, over, refusals, total: _ } = quota;
     let mut parts = Vec::new();
     if let Some(used) = used {
         let of = |max: Option<String>| max.map(|max| format!(" of {max}")).unwrap_or_default();

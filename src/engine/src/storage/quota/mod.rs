@@ -29,8 +29,8 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// What all namespaces together may take, and take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What all namespaces together may take, and take, as far as they are stored through one storage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Total {
     /// Bytes of their stored segments at most; `None`: unlimited.
     pub bytes_max: Option<NonZeroU64>,
@@ -58,6 +58,8 @@ pub(super) struct Standing {
     pub(super) refused: Option<String>,
     /// How often one was.
     pub(super) refusals: u64,
+    /// Where all together stand, if they are limited.
+    pub(super) total: Option<Total>,
 }
 
 impl Ledger {
@@ -88,6 +90,7 @@ impl Ledger {
             used: account.filter(|account| account.was_counted()).map(Account::used),
             refused: account.and_then(|account| account.refused.clone()),
             refusals: account.map_or(0, |account| account.refusals),
+            total: self.total_bytes_max.map(|_| self.total()),
         }
     }
 

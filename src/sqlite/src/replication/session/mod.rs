@@ -219,6 +219,7 @@ impl<'a> Session<'a> {
             used: status.used,
             over: status.over_quota,
             refusals: status.refusals,
+            total: status.total,
         });
         let store_error = storage.and_then(|status| status.last_error);
         let waiting_since = self.handed_over.front().map(|handed| handed.first_time).or(self.behind_since);
