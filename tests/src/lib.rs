@@ -25,6 +25,7 @@ pub mod page_log;
 pub mod persistent;
 pub mod promise_model;
 pub mod recorded;
+pub mod redb_fixture;
 pub mod replication_scene;
 pub mod retention;
 pub mod row_replay;

@@ -3,21 +3,27 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::TryStreamExt;
+use tempfile::TempDir;
 use walkeep::backends::fs::{Fs, FsConfig};
 use walkeep::backends::os::OsDirectory;
+use walkeep::backends::redb::{Redb, RedbConfig, ShardsOptions};
 use walkeep::core::manifest::{ManifestVersion, codec};
 use walkeep::core::segment::{BlockDecoder, Codec, Compression, Footer, SegmentIndex, SegmentWriter};
+use walkeep::core::shards::ShardPurpose;
 use walkeep::core::{
-    Directory, Epoch, FrameNo, HashSeed, LogId, PageCount, PageSize, ReplicaState, ReplicaVersion,
-    StateChecksum, UnixMillis,
+    Backend, ByteRange, Directory, Epoch, FrameNo, HashSeed, LogId, ObjectPath, PageCount, PageSize,
+    ReplicaState, ReplicaVersion, StateChecksum, UnixMillis,
 };
 use walkeep::log::LogOptions;
 use walkeep::restore::{RestoreOptions, RestorePlan};
 use walkeep::verify::verify;
 use walkeep::{Bucket, DATABASE_BYTES_MAX, RestorePoint, View};
 use walkeep_tests::handles::handles;
+use walkeep_tests::history::History;
 use walkeep_tests::log_scene::{PAGE, fixture_head, open_log, read_all};
 use walkeep_tests::memory_target::MemoryTarget;
+use walkeep_tests::redb_fixture::{LARGE, large};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/v1")
@@ -175,4 +181,93 @@ fn the_states_of_replicas_are_read_and_written_the_same() {
         assert_eq!(ReplicaState::decode(name, &bytes).unwrap(), expected);
         assert_eq!(&expected.encode()[..], &bytes[..]);
     }
+}
+
+/// The set of shards of version 1, in a directory where it can be written to.
+fn redb_v1() -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (name, bytes) in files("../redb-v1") {
+        std::fs::write(root.path().join(name), bytes).unwrap();
+    }
+    root
+}
+
+fn open_redb(root: &Path) -> Redb {
+    let options = ShardsOptions { create: false, check: true, ..ShardsOptions::new(ShardPurpose::Segments) };
+    let redb = Redb::new(RedbConfig::open(root, &options).unwrap());
+    assert_eq!(redb.default_config().shards().layout().version, 1);
+    assert_eq!(redb.default_config().misplaced().count(), 0);
+    redb
+}
+
+/// All objects, in order of their paths.
+async fn objects(redb: &Redb) -> Vec<(String, Vec<u8>)> {
+    let all = ObjectPath::new("namespaces").unwrap();
+    let listed = redb.list(None, &all, None, usize::MAX).try_collect::<Vec<_>>().await.unwrap();
+    let mut objects = Vec::new();
+    for object in listed {
+        let content = redb.get(None, &object.path, ByteRange::Full).await.unwrap();
+        assert_eq!(content.len() as u64, object.size);
+        objects.push((object.path.to_string(), content.to_vec()));
+    }
+    objects
+}
+
+/// What was put into that set.
+fn redb_v1_content() -> Vec<(String, Vec<u8>)> {
+    let folders = ["manifest", "segments"].map(|folder| format!("namespaces/fixture/{folder}"));
+    let of = |folder: &String| {
+        let file = move |(name, bytes)| (format!("{folder}/{name}"), bytes);
+        files(&format!("store/{folder}")).into_iter().map(file).collect::<Vec<_>>()
+    };
+    folders.iter().flat_map(of).chain([(LARGE.to_string(), large())]).collect()
+}
+
+#[tokio::test]
+async fn a_set_of_shards_gives_what_was_put_into_it_and_goes_on() {
+    let root = redb_v1();
+    let redb = open_redb(root.path());
+    let mut expected = redb_v1_content();
+    assert_eq!(expected.len(), 11);
+    assert!(objects(&redb).await == expected);
+    let (path, content) = (ObjectPath::new(LARGE).unwrap(), large());
+    for range in [0..1, 4_000..9_000, 16_999..17_000] {
+        let got = redb.get(None, &path, ByteRange::Bounded(range.clone())).await.unwrap();
+        assert!(got == content[range.start as usize..range.end as usize], "{range:?}");
+    }
+
+    // A database is read from it, and another one is written to it.
+    let namespace = "fixture".parse().unwrap();
+    let bucket = Bucket::new(Arc::new(redb.clone()), None).unwrap();
+    let report = verify(&bucket, &namespace, true).await.unwrap();
+    assert!(report.problems.is_empty() && report.states_proven == 7, "{report:?}");
+    let mut log = History::open(Arc::new(redb.clone()), PageSize::MIN, 1).await;
+    for byte in 1..=3 {
+        log.fill(1, byte);
+        log.commit(1, u64::from(byte));
+        log.store().await.unwrap();
+    }
+    redb.delete(None, std::slice::from_ref(&path)).await.unwrap();
+    expected.retain(|(path, _)| path != LARGE);
+    drop((bucket, redb));
+    let (commits, frames) = (log.commits.clone(), log.frames.len() as u64);
+    drop(log);
+
+    let redb = open_redb(root.path());
+    let bucket = Bucket::new(Arc::new(redb.clone()), None).unwrap();
+    for recorded in &commits {
+        let point = RestorePoint::Frame(recorded.commit.frame_no);
+        let view = View::open(&bucket, &"shop".parse().unwrap(), point, DATABASE_BYTES_MAX).await.unwrap();
+        let mut target = MemoryTarget::default();
+        let restored = view.write_to(&RestorePlan::new(&view), &mut target, &RestoreOptions::default()).await;
+        assert!(restored.unwrap().verified && target.file() == recorded.file);
+    }
+    let mut found = objects(&redb).await;
+    let (shop, rest): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut found).into_iter().partition(|(path, _)| path.starts_with("namespaces/shop/"));
+    assert!(rest == expected && shop.len() as u64 >= frames);
+    redb.compact().await.unwrap();
+    assert!(
+        objects(&redb).await.iter().filter(|(path, _)| !path.starts_with("namespaces/shop/")).eq(&expected)
+    );
 }
