@@ -267,6 +267,34 @@ async fn a_damaged_copy_is_named_and_the_one_before_can_be_used() {
     assert_eq!(records(&*restored), before);
 }
 
+/// A whole copy under the name of another one: nothing of it is put in, however much it is.
+#[tokio::test]
+async fn a_copy_in_the_place_of_another_is_not_put_in() {
+    let backend = Arc::new(Memory::new());
+    let bucket = Bucket::new(Arc::clone(&backend), None).unwrap().named("memory");
+    let scene = Scene { backend, bucket, catalog: empty(1, 1) };
+    let create = |n: u32| {
+        let name = namespace(&format!("n{n}"));
+        scene.catalog.create_namespace(&name, &NamespaceSettings::default()).unwrap();
+    };
+    (0..1500).for_each(create);
+    init(&scene.bucket, &scene.catalog, &seeded(2)).await.unwrap();
+    copy(&scene.bucket, &scene.catalog, &seeded(70)).await.unwrap();
+    create(1500);
+    copy(&scene.bucket, &scene.catalog, &seeded(70)).await.unwrap();
+    let [newest, before] = &scene.paths(CatalogPart::Records)[..] else { panic!("two copies") };
+    let objects = scene.backend.objects();
+    scene.backend.replace(newest, objects[before].clone());
+    let restored = empty(1, 9);
+    let error = restore(&scene.bucket, &restored, &seeded(4)).await.unwrap_err();
+    let Error::Corrupt(corruption) = &error else { panic!("{error}") };
+    assert_eq!(corruption.object, newest.as_str());
+    assert_eq!(raw_records(&*restored), []);
+    scene.backend.replace(newest, objects[newest].clone());
+    restore(&scene.bucket, &restored, &seeded(4)).await.unwrap();
+    assert_eq!(raw_records(&*restored).len(), 1501);
+}
+
 /// Files of the catalog that were put back from a backup: what was acknowledged since is in the copies, and is not covered up.
 #[tokio::test]
 async fn an_older_state_of_the_catalog_does_not_replace_its_copies() {

@@ -122,13 +122,41 @@ fn crc64(content: &[u8]) -> String {
     format!("{:016x}", checksum.value())
 }
 
+/// Says what the copy in the object `path` is of, once all of it was checked.
+///
+/// # Errors
+///
+/// `Corrupt` when a checksum does not hold; `Invalid` when a newer version of Walkeep wrote it.
+pub fn read_copy_header(path: &str, bytes: &[u8]) -> Result<CopyHeader> {
+    checked(path, bytes).map(|(header, _)| header)
+}
+
 /// Reads the copy in the object `path`, and hands out its records; nothing is handed out before all of it was checked.
 ///
 /// # Errors
 ///
-/// `Corrupt` when a checksum does not hold, or a record is none; `Invalid` when a newer version of Walkeep wrote it; what
-/// the sink ends with.
+/// As [`read_copy_header`]; `Invalid` also for a record of a newer version, `Corrupt` for one that is none; what the sink
+/// ends with.
 pub fn read_copy(path: &str, bytes: &[u8], to: &mut RecordSink<'_>) -> Result<CopyHeader> {
+    let (header, content) = checked(path, bytes)?;
+    let at = (bytes.len() - content.len()) as u64;
+    let damaged = |error: &dyn std::fmt::Display| Error::corrupt(path, at, "records in JSON", error);
+    let decoder = zstd::stream::read::Decoder::new(content).map_err(|error| damaged(&error))?;
+    let mut lines = BufReader::new(decoder);
+    for _ in 0..header.records {
+        let mut line = Vec::new();
+        (&mut lines).take(LINE_MAX).read_until(b'\n', &mut line).map_err(|error| damaged(&error))?;
+        // Checksums held: whoever wrote this knew more than this version.
+        let record: CatalogRecord = serde_json::from_slice(&line).map_err(|error| {
+            Error::invalid(path, format!("a record is not known ({error}); use a newer version"))
+        })?;
+        to(record)?;
+    }
+    Ok(header)
+}
+
+/// The header of a copy, and the records behind it, compressed.
+fn checked<'a>(path: &str, bytes: &'a [u8]) -> Result<(CopyHeader, &'a [u8])> {
     let second_line =
         bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).map(|(at, _)| at + 1);
     let Some((head, content)) = second_line.and_then(|at| bytes.split_at_checked(at)) else {
@@ -144,25 +172,12 @@ pub fn read_copy(path: &str, bytes: &[u8], to: &mut RecordSink<'_>) -> Result<Co
     let header: CopyHeader = serde_json::from_value(value).map_err(|error| {
         Error::invalid(path, format!("its header is not known ({error}); use a newer version"))
     })?;
-    let at = head.len() as u64;
     if content.len() as u64 != header.content_len || crc64(content) != header.content_crc64 {
         let expected = format!("{} bytes with crc64:{}", header.content_len, header.content_crc64);
         let found = format!("{} bytes with crc64:{}", content.len(), crc64(content));
-        return Err(Error::corrupt(path, at, expected, found));
+        return Err(Error::corrupt(path, head.len() as u64, expected, found));
     }
-    let damaged = |error: &dyn std::fmt::Display| Error::corrupt(path, at, "records in JSON", error);
-    let decoder = zstd::stream::read::Decoder::new(content).map_err(|error| damaged(&error))?;
-    let mut lines = BufReader::new(decoder);
-    for _ in 0..header.records {
-        let mut line = Vec::new();
-        (&mut lines).take(LINE_MAX).read_until(b'\n', &mut line).map_err(|error| damaged(&error))?;
-        // Checksums held: whoever wrote this knew more than this version.
-        let record: CatalogRecord = serde_json::from_slice(&line).map_err(|error| {
-            Error::invalid(path, format!("a record is not known ({error}); use a newer version"))
-        })?;
-        to(record)?;
-    }
-    Ok(header)
+    Ok((header, content))
 }
 
 #[cfg(test)]

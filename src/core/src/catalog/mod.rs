@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 pub use self::assignment::{Assignment, Generation};
-pub use self::copy::{CopyHeader, CopyWriter, read_copy};
+pub use self::copy::{CopyHeader, CopyWriter, read_copy, read_copy_header};
 pub use self::copy_layout::{CopyLayout, CopyName, StoredClaim};
 pub use self::export::{EXPORT_VERSION, ExportReader, export_begin, export_end, export_record};
 pub use self::follower_group::{Ack, FollowerGroup, FollowerPosition};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use walkeep_core::catalog::{
     CatalogIdentity, CatalogPart, CatalogRecord, Claim, ClaimNo, CopyName, Inserted, NamespaceChange,
-    NamespaceState, StoredClaim, read_copy,
+    NamespaceState, StoredClaim, read_copy, read_copy_header,
 };
 use walkeep_core::{ByteRange, Catalog, Error, Namespace, Result};
 
@@ -143,6 +143,9 @@ async fn put_back(
     let bytes = bucket.get(&path, ByteRange::Full).await?;
     let (wanted, shards, id) = (under.claim, under.shards, under.catalog);
     blocking::on(catalog, move |catalog| {
+        let header = read_copy_header(path.as_str(), &bytes)?;
+        let found = (header.catalog, header.claim, header.part, header.shard, header.shards, header.changes);
+        check_place(path.as_str(), found == (id, wanted, part, name.shard, shards, name.changes), wanted)?;
         let mut batch = Vec::with_capacity(BATCH);
         let put = |batch: &mut Vec<CatalogRecord>| {
             let Inserted { conflicts, .. } = catalog.insert(batch)?;
@@ -155,16 +158,13 @@ async fn put_back(
                 }
             }
         };
-        let header = read_copy(path.as_str(), &bytes, &mut |record| {
+        read_copy(path.as_str(), &bytes, &mut |record| {
             batch.push(match record {
                 CatalogRecord::Assignment(one) => CatalogRecord::Assignment(one.restored()),
                 other => other,
             });
             if batch.len() < BATCH { Ok(()) } else { put(&mut batch) }
-        });
-        let header = header?;
-        let found = (header.catalog, header.claim, header.part, header.shard, header.shards, header.changes);
-        check_place(path.as_str(), found == (id, wanted, part, name.shard, shards, name.changes), wanted)?;
+        })?;
         put(&mut batch)?;
         Ok(header.records)
     })
