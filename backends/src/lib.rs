@@ -14,6 +14,8 @@
 //! [`os`] (feature `os`) is the machine itself behind the handles of `walkeep-core`: files, clock, randomness. It
 //! is the only place in Walkeep that calls the operating system for them.
 
+#[cfg(any(feature = "copies", feature = "fs", feature = "object", feature = "redb"))]
+mod blocking;
 #[cfg(feature = "copies")]
 mod copies;
 #[cfg(feature = "faulty")]

@@ -1,6 +1,7 @@
 //! What the tests share. Each module is one thing that a test can stand on.
 
 pub mod app;
+pub mod away;
 pub mod background;
 pub mod capture_scene;
 pub mod careless;
@@ -36,7 +37,6 @@ pub mod sim_directory;
 pub mod sim_siblings;
 pub mod stopping;
 pub mod store_writers;
-pub mod switched;
 pub mod tenant;
 pub mod under;
 pub mod wal_file;

@@ -14,10 +14,10 @@ use walkeep::backends::{Fs, Memory};
 use walkeep::core::{Backend, Body, ByteRange, Error, ObjectPath, PageSize};
 use walkeep::verify::verify;
 use walkeep::{Bucket, RestorePoint, Writer};
+use walkeep_tests::away::{self, set_away};
 use walkeep_tests::handles::handles;
 use walkeep_tests::history::History;
 use walkeep_tests::persistent::Persistent;
-use walkeep_tests::switched::Switched;
 
 fn path(text: &str) -> ObjectPath {
     ObjectPath::new(text).unwrap()
@@ -168,16 +168,10 @@ async fn of_several_creates_one_wins_whatever_fails() {
     assert!(won > 100, "{won}");
 }
 
-type Stores = (Arc<Switched<Memory>>, Arc<Switched<Memory>>);
-
-fn stores() -> Stores {
-    (Arc::new(Switched::over(Arc::new(Memory::new()))), Arc::new(Switched::over(Arc::new(Memory::new()))))
-}
-
 #[tokio::test(start_paused = true)]
 async fn either_store_can_be_lost_once_a_commit_is_acknowledged_by_both() {
     for lost in 0..2 {
-        let (first, second) = stores();
+        let (first, second) = (away::store(), away::store());
         let both = mirror(Arc::clone(&first), Arc::clone(&second), MirrorAck::Both);
         let mut log = History::open(Arc::new(both), PageSize::MIN, 3).await;
         for byte in 0..8 {
@@ -186,7 +180,7 @@ async fn either_store_can_be_lost_once_a_commit_is_acknowledged_by_both() {
         }
         let left = if lost == 0 { &second } else { &first };
         let gone = if lost == 0 { &first } else { &second };
-        gone.set_away(true);
+        set_away(gone, true);
         // A mirror that was opened anew, and only reads.
         let reader = mirror(Arc::clone(&first), Arc::clone(&second), MirrorAck::Both);
         for bucket in
@@ -201,7 +195,7 @@ async fn either_store_can_be_lost_once_a_commit_is_acknowledged_by_both() {
         let sealed = log.seal().unwrap();
         let stored = log.writer.store(&sealed).await;
         assert!(stored.is_err(), "{stored:?}");
-        gone.set_away(false);
+        set_away(gone, false);
         log.writer.store(&sealed).await.unwrap();
         assert!(log.restore(RestorePoint::Latest).await.unwrap() == log.commits[8].file);
     }
@@ -211,7 +205,7 @@ async fn either_store_can_be_lost_once_a_commit_is_acknowledged_by_both() {
 /// off.
 #[tokio::test(start_paused = true)]
 async fn a_second_store_that_lags_fences_nobody() {
-    let (first, second) = stores();
+    let (first, second) = (away::store(), away::store());
     let open = || Arc::new(mirror(Arc::clone(&first), Arc::clone(&second), MirrorAck::First));
     let ours = open();
     let mut log = History::open(Arc::clone(&ours), PageSize::MIN, 3).await;
@@ -220,7 +214,7 @@ async fn a_second_store_that_lags_fences_nobody() {
     settled(&ours).await;
 
     // Another one takes over; the second store does not hear of it.
-    second.set_away(true);
+    set_away(&second, true);
     let bucket = Bucket::new(open(), None).unwrap();
     let (other, _) = handles(2000, 77);
     let taken = Writer::open(&bucket, &log.namespace, PageSize::MIN, &other).await.unwrap();
@@ -230,8 +224,8 @@ async fn a_second_store_that_lags_fences_nobody() {
     transact(&mut log, 2);
     let sealed = log.seal().unwrap();
     first.inner().put_new(None, &log.path(&sealed.summary.key), sealed.body.clone()).await.unwrap();
-    second.set_away(false);
-    first.set_away(true);
+    set_away(&second, false);
+    set_away(&first, true);
     let manifests = path("namespaces/shop/manifest");
     let listed = ours.list(None, &manifests, None, 8).try_collect::<Vec<_>>().await;
     assert!(matches!(listed, Err(Error::Unavailable { .. })), "{listed:?}");
@@ -239,11 +233,11 @@ async fn a_second_store_that_lags_fences_nobody() {
     assert!(matches!(ours.get(None, &newer, ByteRange::Full).await, Err(Error::Unavailable { .. })));
     let stored = log.writer.store(&sealed).await;
     assert!(!matches!(stored, Ok(_) | Err(Error::Fenced { .. })), "nobody knows: {stored:?}");
-    first.set_away(false);
+    set_away(&first, false);
     assert!(matches!(log.writer.store(&sealed).await, Err(Error::Fenced { .. })));
 
     // Who only reads is answered by the second store, as it was.
-    first.set_away(true);
+    set_away(&first, true);
     let reader = Bucket::new(open(), None).unwrap();
     let report = verify(&reader, &log.namespace, true).await.unwrap();
     assert_eq!((report.segments, report.problems.len()), (1, 0));
@@ -251,10 +245,10 @@ async fn a_second_store_that_lags_fences_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn the_second_store_catches_up_after_it_was_away_and_is_at_any_time_what_the_first_was() {
-    let (first, second) = stores();
+    let (first, second) = (away::store(), away::store());
     let ours = Arc::new(mirror(Arc::clone(&first), Arc::clone(&second), MirrorAck::First));
     let mut log = History::open(Arc::clone(&ours), PageSize::MIN, 3).await;
-    second.set_away(true);
+    set_away(&second, true);
     for byte in 0..30 {
         transact(&mut log, byte);
         log.store().await;
@@ -263,7 +257,7 @@ async fn the_second_store_catches_up_after_it_was_away_and_is_at_any_time_what_t
         }
     }
     assert!(ours.status().waiting >= 30, "{:?}", ours.status());
-    second.set_away(false);
+    set_away(&second, false);
     // At any time what the second store holds is a whole log.
     let alone = Bucket::new(Arc::clone(&second), None).unwrap();
     let mut seen = Vec::new();

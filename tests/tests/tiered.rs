@@ -12,11 +12,11 @@ use walkeep::backends::{Fs, Memory};
 use walkeep::core::{Backend, Body, Epoch, Error, ObjectPath, PageSize};
 use walkeep::verify::verify;
 use walkeep::{Bucket, RestorePoint, Timeline, Writer};
+use walkeep_tests::away::{self, set_away};
 use walkeep_tests::cut_off::{Cut, CutOff};
 use walkeep_tests::handles::handles;
 use walkeep_tests::history::History;
 use walkeep_tests::persistent::Persistent;
-use walkeep_tests::switched::Switched;
 use walkeep_tests::under::Under;
 
 fn path(text: &str) -> ObjectPath {
@@ -162,7 +162,7 @@ async fn check_alone<R: Backend>(
 #[tokio::test(start_paused = true)]
 async fn without_the_local_disk_the_remote_store_is_a_whole_log() {
     for ack in ACKS {
-        let (local, remote) = (Arc::new(Memory::new()), Arc::new(Switched::over(Arc::new(Memory::new()))));
+        let (local, remote) = (Arc::new(Memory::new()), away::store());
         let mut log = History::open(Arc::new(tiered(&local, &remote, ack)), PageSize::MIN, 3).await;
         for byte in 0..10 {
             transact(&mut log, byte);
@@ -194,11 +194,11 @@ async fn without_the_local_disk_the_remote_store_is_a_whole_log() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_acknowledged_while_the_remote_store_is_away() {
     for ack in ACKS {
-        let (local, remote) = (Arc::new(Memory::new()), Arc::new(Switched::over(Arc::new(Memory::new()))));
+        let (local, remote) = (Arc::new(Memory::new()), away::store());
         let mut log = History::open(Arc::new(tiered(&local, &remote, ack)), PageSize::MIN, 3).await;
         transact(&mut log, 1);
         log.store().await;
-        remote.set_away(true);
+        set_away(&remote, true);
         transact(&mut log, 2);
         let sealed = log.seal().unwrap();
         let stored = log.writer.store(&sealed).await;
@@ -207,7 +207,7 @@ async fn nothing_is_acknowledged_while_the_remote_store_is_away() {
         let opened = Writer::open(&log.bucket, &log.namespace, PageSize::MIN, &next).await;
         assert!(matches!(opened, Err(Error::Unavailable { .. })), "{opened:?}");
         assert!(local.objects().keys().all(|name| name.as_str().contains("/segments/")));
-        remote.set_away(false);
+        set_away(&remote, false);
         log.writer.store(&sealed).await.unwrap();
         settled(&log.backend).await;
         assert!(log.restore(RestorePoint::Latest).await.unwrap() == log.commits[1].file);
@@ -217,20 +217,20 @@ async fn nothing_is_acknowledged_while_the_remote_store_is_away() {
 /// What makes a segment superfluous is shipped before that is deleted.
 #[tokio::test(start_paused = true)]
 async fn what_replaces_a_segment_is_shipped_before_it_is_deleted() {
-    let (local, remote) = (Arc::new(Memory::new()), Arc::new(Switched::over(Arc::new(Memory::new()))));
+    let (local, remote) = (Arc::new(Memory::new()), away::store());
     let mut log = History::open(Arc::new(tiered(&local, &remote, TieredAck::Local)), PageSize::MIN, 3).await;
     for byte in 0..3 {
         transact(&mut log, byte);
         log.store().await;
     }
     settled(&log.backend).await;
-    remote.set_away(true);
+    set_away(&remote, true);
     log.compact(1, 3, 1).await;
     let old = log.stored.iter().filter(|key| key.level() == 0).copied().collect::<Vec<_>>();
     let names = old.iter().map(|key| log.path(key)).collect::<Vec<_>>();
     assert!(log.backend.delete(None, &names).await.is_err());
     assert!(names.iter().all(|name| local.objects().contains_key(name)), "nothing is deleted yet");
-    remote.set_away(false);
+    set_away(&remote, false);
     log.backend.delete(None, &names).await.unwrap();
     let alone = Bucket::new(Arc::clone(&remote), None).unwrap();
     let report = verify(&alone, &log.namespace, true).await.unwrap();

@@ -8,18 +8,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use walkeep::backends::Memory;
 use walkeep::backends::faulty::{Faults, Faulty};
 use walkeep::backends::tiered::{CacheOptions, Tiered, TieredAck, TieredOptions};
+use walkeep::backends::{Memory, Metered};
 use walkeep::core::{Backend, ByteRange, Directory, ObjectPath};
 use walkeep_tests::handles::SeededRandom;
 use walkeep_tests::sim_directory::SimDirectory;
-use walkeep_tests::switched::Switched;
 
 const OBJECTS: u64 = 4;
 const BYTES_MAX: u64 = 600 << 10;
 
-type Remote = Arc<Switched<Memory>>;
+type Remote = Arc<Metered<Memory>>;
 
 fn path(n: u64) -> ObjectPath {
     ObjectPath::new(format!("namespaces/a/segments/{n}")).unwrap()
@@ -35,7 +34,7 @@ async fn remote() -> (Remote, BTreeMap<u64, Bytes>) {
         memory.put_new(None, &path(n), content.clone().into()).await.unwrap();
         contents.insert(n, Bytes::from(content));
     }
-    (Arc::new(Switched::over(Arc::new(memory))), contents)
+    (Arc::new(Metered::new(memory)), contents)
 }
 
 fn open<R: Backend>(remote: &Arc<R>, directory: Arc<dyn Directory>) -> Tiered<Memory, R> {
@@ -89,12 +88,12 @@ async fn what_was_read_twice_needs_no_request_and_is_the_same() {
     assert!(sim.files().is_empty(), "without a listing nothing is cached");
     list(&tiered).await;
     read_some(&tiered, &contents, &random, 300).await;
-    let before = remote.gets();
+    let before = remote.requests().gets;
     for _ in 0..3 {
         let tail = tiered.get(None, &path(3), ByteRange::Suffix(65_536)).await.unwrap();
         assert_eq!(tail, contents[&3].slice(300_000 - 65_536..));
     }
-    let requests = remote.gets() - before;
+    let requests = remote.requests().gets - before;
     assert!(requests <= 2, "{requests}");
     let status = tiered.cache_status().unwrap();
     assert!(status.hits > status.misses && status.bytes <= BYTES_MAX && status.discarded == 0, "{status:?}");
@@ -102,9 +101,9 @@ async fn what_was_read_twice_needs_no_request_and_is_the_same() {
     // A new process has it, too.
     let tiered = open(&remote, Arc::new(sim));
     list(&tiered).await;
-    let before = remote.gets();
+    let before = remote.requests().gets;
     tiered.get(None, &path(3), ByteRange::Suffix(65_536)).await.unwrap();
-    assert_eq!(remote.gets(), before);
+    assert_eq!(remote.requests().gets, before);
 }
 
 /// The process is killed, or the machine, before any operation on the cache; or one fails. Reads go on, and are right.
@@ -194,7 +193,7 @@ async fn what_a_store_bends_on_the_way_is_not_kept() {
         read_some(&tiered, &contents, &random, 100).await;
         assert!(tiered.cache_status().unwrap().hits > 0);
     }
-    assert_eq!(remote.gets(), 0);
+    assert_eq!(remote.requests().gets, 0);
 }
 
 #[tokio::test]

@@ -84,6 +84,22 @@ impl<A: Backend, B: Backend> Copier<A, B> {
         (place, group)
     }
 
+    /// The store that objects are copied from, as it is called by default.
+    pub(crate) const fn from(&self) -> &Side<A> {
+        &self.from
+    }
+
+    /// The store that they are copied to.
+    pub(crate) const fn to(&self) -> &Side<B> {
+        &self.to
+    }
+
+    /// How a conflict of sizes is told.
+    pub(super) fn sizes(&self, here: u64, there: u64) -> String {
+        let (from, to) = (self.from.name, self.to.name);
+        format!("{here} bytes in the {from} store, {there} in the {to}")
+    }
+
     pub(crate) fn status(&self) -> CopyStatus {
         lock(&self.pending).status()
     }
@@ -109,7 +125,7 @@ impl<A: Backend, B: Backend> Copier<A, B> {
     }
 
     /// An object need not be copied any more.
-    pub(crate) fn remove(&self, from: &Side<A>, to: &Side<B>, path: &ObjectPath) {
+    pub(super) fn remove(&self, from: &Side<A>, to: &Side<B>, path: &ObjectPath) {
         let key = Self::key(from, to, group_of(path));
         let mut pending = lock(&self.pending);
         if let Some(group) = pending.groups.get_mut(&key) {
@@ -121,7 +137,7 @@ impl<A: Backend, B: Backend> Copier<A, B> {
     }
 
     /// Keeps copies away from the groups of these paths for as long as the guards live.
-    pub(crate) async fn exclude(
+    pub(super) async fn exclude(
         &self,
         from: &Side<A>,
         to: &Side<B>,
@@ -243,8 +259,7 @@ impl<A: Backend, B: Backend> Copier<A, B> {
         let found = missing::compare(&from, &to, &key.1, self.wanted).await?;
         let mut pending = lock(&self.pending);
         for (object, there) in found.differing {
-            let why = format!("{} bytes in the {} store, {there} in the {}", object.size, from.name, to.name);
-            pending.conflict(&object.path, why);
+            pending.conflict(&object.path, self.sizes(object.size, there));
         }
         let number = pending.number;
         let jobs = found.missing.into_iter().map(|object| Job { path: object.path, size: object.size });

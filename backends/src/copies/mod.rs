@@ -10,6 +10,7 @@
 //! - copying and deleting exclude each other within a group, in this process;
 //! - nothing that waits is written down: what is missing is found again by comparing listings.
 
+mod both;
 mod checked;
 mod copier;
 mod group;
@@ -20,9 +21,9 @@ mod side;
 mod status;
 mod union;
 
+pub(crate) use both::Config;
 pub(crate) use copier::Copier;
 pub(crate) use group::group_of;
-pub(crate) use object::{Copied, compare, copy, differs, not_there_after_all};
 pub(crate) use side::Side;
 pub use status::{Conflict, CopyStatus};
 pub(crate) use union::{OnError, Part, directories, objects};

@@ -27,6 +27,7 @@ use walkeep_core::{
 };
 
 use self::put::DurableDirectories;
+use crate::blocking::blocking;
 use crate::os::{OsDirectory, SystemRandom};
 
 /// A directory that holds objects, held open.
@@ -103,14 +104,6 @@ impl Fs {
 
     fn config(&self, config: Option<&FsConfig>) -> FsConfig {
         config.unwrap_or(&self.config).clone()
-    }
-}
-
-/// Runs file I/O where blocking is allowed.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => Err(Error::Unknown { what: format!("file I/O did not finish: {error}") }),
     }
 }
 

@@ -34,17 +34,15 @@ use futures::stream::BoxStream;
 use walkeep_core::{Backend, Body, ByteRange, Error, Leftovers, ObjectMeta, ObjectPath, Result, UnixMillis};
 
 pub use self::options::{MirrorAck, MirrorOptions};
-use crate::copies::{self, Copied, Copier, CopyStatus, OnError, Part, Side};
+use crate::copies::{self, Config, Copier, CopyStatus, OnError, Part, Side};
 
 /// Two stores with the same objects.
 ///
 /// Its configuration is that of both. Calls must be made in a tokio runtime: what waits is copied in its background.
 #[derive(Debug)]
 pub struct Mirror<A: Backend, B: Backend> {
-    first: Arc<A>,
-    second: Arc<B>,
-    options: MirrorOptions,
     copier: Arc<Copier<A, B>>,
+    options: MirrorOptions,
     /// Whether anything was created or deleted through here.
     writing: AtomicBool,
 }
@@ -53,22 +51,22 @@ impl<A: Backend, B: Backend> Mirror<A, B> {
     /// Mirrors the first store in the second.
     #[must_use]
     pub fn new(first: Arc<A>, second: Arc<B>, options: MirrorOptions) -> Self {
-        let one = Side { backend: Arc::clone(&first), config: None, name: "first" };
-        let other = Side { backend: Arc::clone(&second), config: None, name: "second" };
-        let copier = Copier::new(one, other, options.roots.clone(), |_| true);
-        Self { first, second, options, copier, writing: AtomicBool::new(false) }
+        let first = Side { backend: first, config: None, name: "first" };
+        let second = Side { backend: second, config: None, name: "second" };
+        let copier = Copier::new(first, second, options.roots.clone(), |_| true);
+        Self { copier, options, writing: AtomicBool::new(false) }
     }
 
     /// The store that decides.
     #[must_use]
-    pub const fn first(&self) -> &Arc<A> {
-        &self.first
+    pub fn first(&self) -> &Arc<A> {
+        &self.copier.from().backend
     }
 
     /// The store that follows.
     #[must_use]
-    pub const fn second(&self) -> &Arc<B> {
-        &self.second
+    pub fn second(&self) -> &Arc<B> {
+        &self.copier.to().backend
     }
 
     /// How far the second store is.
@@ -86,58 +84,9 @@ impl<A: Backend, B: Backend> Mirror<A, B> {
         self.copier.catch_up().await
     }
 
-    fn sides(&self, config: Option<&Config<A, B>>) -> (Side<A>, Side<B>) {
-        let (first, second) = config.cloned().unzip();
-        (
-            Side { backend: Arc::clone(&self.first), config: first, name: "first" },
-            Side { backend: Arc::clone(&self.second), config: second, name: "second" },
-        )
-    }
-
     fn begin_writing(&self) {
         self.writing.store(true, Ordering::SeqCst);
         self.copier.start();
-    }
-
-    /// Lets the second store have an object that the first one has.
-    async fn follow(&self, first: &Side<A>, second: &Side<B>, path: &ObjectPath, body: Body) -> Result<()> {
-        let size = body.len();
-        let followed = match second.backend.put_new(second.config.as_ref(), path, body).await {
-            Err(Error::AlreadyExists { .. }) => match copies::compare(first, second, path, size).await {
-                Ok(None) => Ok(()),
-                Ok(Some(at)) => {
-                    let error = copies::differs(first.name, second.name, path, at);
-                    self.copier.note_conflict(path, error.to_string());
-                    Err(error)
-                }
-                Err(error) => Err(copies::not_there_after_all(error)),
-            },
-            outcome => outcome,
-        };
-        followed.map_err(|error| half_stored(path, error))
-    }
-
-    /// Lets the second store have an object that was in the first one before.
-    async fn follow_old(&self, first: &Side<A>, second: &Side<B>, path: &ObjectPath) -> Result<()> {
-        // One that was deleted meanwhile need not be there.
-        let Some(size) = first.size_of(path).await? else { return Ok(()) };
-        match copies::copy(first, second, path, size).await {
-            Ok(Copied::New | Copied::There | Copied::Gone) => Ok(()),
-            Err(error) => Err(half_stored(path, error)),
-        }
-    }
-
-    async fn put_both(&self, first: &Side<A>, second: &Side<B>, path: &ObjectPath, body: Body) -> Result<()> {
-        let stored = first.backend.put_new(first.config.as_ref(), path, body.clone()).await;
-        match stored {
-            Ok(()) => self.follow(first, second, path, body).await,
-            Err(Error::AlreadyExists { what }) => {
-                // Whoever reads it now takes it for stored: then it must be in both.
-                self.follow_old(first, second, path).await?;
-                Err(Error::AlreadyExists { what })
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// What to do about an error of a listing of the first store.
@@ -150,20 +99,6 @@ impl<A: Backend, B: Backend> Mirror<A, B> {
             tracing::warn!(%error, "the first store of a mirror cannot be listed: the second one may be behind");
             Ok(())
         })
-    }
-}
-
-type Config<A, B> = (<A as Backend>::Config, <B as Backend>::Config);
-
-/// It is in the first store. Repeating the call settles the second.
-fn half_stored(path: &ObjectPath, error: Error) -> Error {
-    match error {
-        Error::Unavailable { what, source } => {
-            let what =
-                format!("{path} is in the first store of the mirror, and not in the second yet: {what}");
-            Error::Unavailable { what, source }
-        }
-        error => error,
     }
 }
 
@@ -200,21 +135,21 @@ impl<A: Backend, B: Backend> Drop for Unfinished<'_, A, B> {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<A: Backend, B: Backend> Backend for Mirror<A, B> {
-    type Config = (A::Config, B::Config);
+    type Config = Config<A, B>;
 
     fn default_config(&self) -> Self::Config {
-        (self.first.default_config(), self.second.default_config())
+        (self.first().default_config(), self.second().default_config())
     }
 
     async fn put_new(&self, config: Option<&Self::Config>, path: &ObjectPath, body: Body) -> Result<()> {
         self.begin_writing();
-        let (first, second) = self.sides(config);
+        let (first, second) = self.copier.sides(config);
         let sides = (&first, &second);
         let mut unfinished =
             Unfinished { copier: &self.copier, sides, path, size: body.len(), finished: false };
         match self.options.ack {
             MirrorAck::Both => {
-                let stored = self.put_both(&first, &second, path, body).await;
+                let stored = self.copier.put_both(&first, &second, path, body).await;
                 unfinished.finished = matches!(stored, Ok(()) | Err(Error::AlreadyExists { .. }));
                 stored
             }
@@ -224,7 +159,7 @@ impl<A: Backend, B: Backend> Backend for Mirror<A, B> {
     }
 
     async fn get(&self, config: Option<&Self::Config>, path: &ObjectPath, range: ByteRange) -> Result<Bytes> {
-        let (first, second) = self.sides(config);
+        let (first, second) = self.copier.sides(config);
         let error = match first.backend.get(first.config.as_ref(), path, range.clone()).await {
             Ok(bytes) => return Ok(bytes),
             Err(error) if !may_fall_back(&error) => return Err(error),
@@ -253,16 +188,11 @@ impl<A: Backend, B: Backend> Backend for Mirror<A, B> {
         limit: usize,
     ) -> BoxStream<'a, Result<ObjectMeta>> {
         let (one, other) = (config.map(|config| &config.0), config.map(|config| &config.1));
-        let listing = self.first.list(one, prefix, after, limit);
+        let listing = self.first().list(one, prefix, after, limit);
         let first = Part { listing, on_error: self.first_failed() };
-        let listing = self.second.list(other, prefix, after, limit);
+        let listing = self.second().list(other, prefix, after, limit);
         let second = Part { listing, on_error: second_failed() };
-        copies::objects(first, second, limit, |one, other| {
-            if one.size != other.size {
-                let why = format!("{} bytes in the first store, {} in the second", one.size, other.size);
-                self.copier.note_conflict(&one.path, why);
-            }
-        })
+        copies::objects(first, second, limit, |one, other| self.copier.compare_sizes(one, other))
     }
 
     fn list_directories<'a>(
@@ -273,20 +203,17 @@ impl<A: Backend, B: Backend> Backend for Mirror<A, B> {
         limit: usize,
     ) -> BoxStream<'a, Result<String>> {
         let (one, other) = (config.map(|config| &config.0), config.map(|config| &config.1));
-        let listing = self.first.list_directories(one, prefix, after, limit);
+        let listing = self.first().list_directories(one, prefix, after, limit);
         let first = Part { listing, on_error: self.first_failed() };
-        let listing = self.second.list_directories(other, prefix, after, limit);
+        let listing = self.second().list_directories(other, prefix, after, limit);
         let second = Part { listing, on_error: second_failed() };
         copies::directories(first, second, limit)
     }
 
     async fn delete(&self, config: Option<&Self::Config>, paths: &[ObjectPath]) -> Result<()> {
         self.begin_writing();
-        let (first, second) = self.sides(config);
-        let _excluded = self.copier.exclude(&first, &second, paths).await;
-        for path in paths {
-            self.copier.remove(&first, &second, path);
-        }
+        let (first, second) = self.copier.sides(config);
+        let _excluded = self.copier.forget(&first, &second, paths).await;
         second.backend.delete(second.config.as_ref(), paths).await?;
         first.backend.delete(first.config.as_ref(), paths).await
     }
@@ -299,9 +226,6 @@ impl<A: Backend, B: Backend> Backend for Mirror<A, B> {
         before: UnixMillis,
         delete: bool,
     ) -> Result<Leftovers> {
-        let (first, second) = self.sides(config);
-        let one = first.backend.leftovers(first.config.as_ref(), prefix, before, delete).await?;
-        let other = second.backend.leftovers(second.config.as_ref(), prefix, before, delete).await?;
-        Ok(Leftovers { count: one.count + other.count, bytes: one.bytes + other.bytes })
+        self.copier.leftovers(config, prefix, before, delete).await
     }
 }

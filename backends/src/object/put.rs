@@ -20,6 +20,7 @@ use walkeep_core::{Body, Error, ObjectPath, Random, Result};
 use super::config::Client;
 use super::failure::{Failure, Kind};
 use super::retry::{Tried, attempts};
+use crate::blocking::blocking;
 
 /// How many parts are on their way at once; each is held in memory.
 const PARTS_AT_ONCE: usize = 4;
@@ -94,14 +95,11 @@ async fn read(body: &Body, offset: u64, len: u64) -> Result<Bytes> {
             let source = source.clone();
             let work = move || {
                 let mut bytes = vec![0; count];
-                source.read_exact_at(offset, &mut bytes).map(|()| Bytes::from(bytes))
+                let read = source.read_exact_at(offset, &mut bytes);
+                read.map_err(|error| Error::io("read the body of an object", error))?;
+                Ok(Bytes::from(bytes))
             };
-            match tokio::task::spawn_blocking(work).await {
-                Ok(read) => read.map_err(|error| Error::io("read the body of an object", error)),
-                Err(error) => {
-                    Err(Error::Unknown { what: format!("reading the body did not finish: {error}") })
-                }
-            }
+            blocking(work).await
         }
     }
 }

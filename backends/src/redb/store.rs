@@ -31,6 +31,7 @@ use super::opening::check_wanted;
 use super::options::ShardsOptions;
 use super::shards::Shards;
 use super::shrunk::Shrunk;
+use crate::blocking::blocking;
 use crate::os::{OsDirectory, SystemClock, SystemRandom};
 
 /// A set of shards that holds objects, open. Clones share it.
@@ -188,14 +189,6 @@ impl Redb {
     pub async fn compact(&self) -> Result<Shrunk> {
         let shards = Arc::clone(&self.config.open.shards);
         blocking(move || shards.compact()).await
-    }
-}
-
-/// Does what blocks where blocking is allowed.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => Err(Error::Unknown { what: format!("work on a shard did not finish: {error}") }),
     }
 }
 

@@ -37,7 +37,8 @@ use walkeep_core::{Backend, Body, ByteRange, Error, Leftovers, ObjectMeta, Objec
 pub use self::cache::CacheStatus;
 use self::cache::{Cache, Held, Version};
 pub use self::options::{CacheOptions, TieredAck, TieredOptions};
-use crate::copies::{self, Copier, CopyStatus, Part, Side, group_of};
+use crate::blocking::blocking;
+use crate::copies::{self, Config, Copier, CopyStatus, Part, Side, group_of};
 
 /// Longer reads are those of a restore, which come once: they do not go through the cache.
 const CACHED_READ_MAX: u64 = 1 << 20;
@@ -47,11 +48,9 @@ const CACHED_READ_MAX: u64 = 1 << 20;
 /// Its configuration is that of both. Calls must be made in a tokio runtime: segments are shipped in its background.
 #[derive(Debug)]
 pub struct Tiered<L: Backend, R: Backend> {
-    local: Arc<L>,
-    remote: Arc<R>,
+    copier: Arc<Copier<L, R>>,
     ack: TieredAck,
     cache: Option<Arc<Cache>>,
-    copier: Arc<Copier<L, R>>,
     /// The groups of which everything is known to be shipped that was there at the start.
     shipped: Mutex<BTreeSet<(String, ObjectPath)>>,
 }
@@ -79,23 +78,23 @@ impl<L: Backend, R: Backend> Tiered<L, R> {
     /// None: the result is fallible because paths are checked where they are made.
     pub fn new(local: Arc<L>, remote: Arc<R>, options: TieredOptions) -> Result<Self> {
         let TieredOptions { ack, cache } = options;
-        let near = Side { backend: Arc::clone(&local), config: None, name: "local" };
-        let far = Side { backend: Arc::clone(&remote), config: None, name: "remote" };
-        let copier = Copier::new(near, far, vec![ObjectPath::new("namespaces")?], is_segment);
+        let local = Side { backend: local, config: None, name: "local" };
+        let remote = Side { backend: remote, config: None, name: "remote" };
+        let copier = Copier::new(local, remote, vec![ObjectPath::new("namespaces")?], is_segment);
         let cache = cache.map(|options| Arc::new(Cache::new(options)));
-        Ok(Self { local, remote, ack, cache, copier, shipped: Mutex::default() })
+        Ok(Self { copier, ack, cache, shipped: Mutex::default() })
     }
 
     /// The local store.
     #[must_use]
-    pub const fn local(&self) -> &Arc<L> {
-        &self.local
+    pub fn local(&self) -> &Arc<L> {
+        &self.copier.from().backend
     }
 
     /// The remote store.
     #[must_use]
-    pub const fn remote(&self) -> &Arc<R> {
-        &self.remote
+    pub fn remote(&self) -> &Arc<R> {
+        &self.copier.to().backend
     }
 
     /// How far shipping is.
@@ -119,14 +118,6 @@ impl<L: Backend, R: Backend> Tiered<L, R> {
         self.copier.catch_up().await
     }
 
-    fn sides(&self, config: Option<&Config<L, R>>) -> (Side<L>, Side<R>) {
-        let (local, remote) = config.cloned().unzip();
-        (
-            Side { backend: Arc::clone(&self.local), config: local, name: "local" },
-            Side { backend: Arc::clone(&self.remote), config: remote, name: "remote" },
-        )
-    }
-
     /// Ships what is not shipped yet of the group of a path.
     async fn ship_group(&self, local: &Side<L>, remote: &Side<R>, path: &ObjectPath) -> Result<()> {
         let group = group_of(path);
@@ -140,33 +131,6 @@ impl<L: Backend, R: Backend> Tiered<L, R> {
         self.copier.flush(local, remote, group).await?;
         known().insert(key);
         Ok(())
-    }
-
-    async fn put_both(&self, local: &Side<L>, remote: &Side<R>, path: &ObjectPath, body: Body) -> Result<()> {
-        match remote.backend.put_new(remote.config.as_ref(), path, body.clone()).await {
-            Ok(()) => match local.backend.put_new(local.config.as_ref(), path, body.clone()).await {
-                Err(Error::AlreadyExists { .. }) => {
-                    match copies::compare(remote, local, path, body.len()).await {
-                        Ok(None) => Ok(()),
-                        Ok(Some(at)) => {
-                            let error = copies::differs(remote.name, local.name, path, at);
-                            self.copier.note_conflict(path, error.to_string());
-                            Err(error)
-                        }
-                        Err(error) => Err(copies::not_there_after_all(error)),
-                    }
-                }
-                stored => stored,
-            },
-            Err(Error::AlreadyExists { what }) => {
-                // Whoever reads it now takes it for stored: then it must be in both.
-                if let Some(size) = remote.size_of(path).await? {
-                    copies::copy(remote, local, path, size).await?;
-                }
-                Err(Error::AlreadyExists { what })
-            }
-            Err(error) => Err(error),
-        }
     }
 
     async fn put_local(
@@ -213,7 +177,8 @@ impl<L: Backend, R: Backend> Tiered<L, R> {
         let first = wanted.start / cache::PART;
         let numbers = first..wanted.end.div_ceil(cache::PART);
         let (held_in, name) = (Arc::clone(cache), path.clone());
-        let look = move || numbers.map(|part| (part, held_in.get(&name, version, part))).collect::<Vec<_>>();
+        let look =
+            move || Ok(numbers.map(|part| (part, held_in.get(&name, version, part))).collect::<Vec<_>>());
         let mut held = blocking(look).await?;
         while let Some(at) = held.iter().position(|(_, held)| *held == Held::Nothing) {
             let run = held.iter().skip(at).take_while(|(_, held)| *held == Held::Nothing).count();
@@ -233,8 +198,10 @@ impl<L: Backend, R: Backend> Tiered<L, R> {
                 *place = Held::Part(part);
             }
             let (kept_in, name) = (Arc::clone(cache), path.clone());
-            let keep =
-                move || parts.iter().for_each(|(part, bytes)| kept_in.put(&name, version, *part, bytes));
+            let keep = move || {
+                parts.iter().for_each(|(part, bytes)| kept_in.put(&name, version, *part, bytes));
+                Ok(())
+            };
             blocking(keep).await?;
         }
         let mut bytes = BytesMut::new();
@@ -250,16 +217,8 @@ impl<L: Backend, R: Backend> Tiered<L, R> {
     }
 }
 
-type Config<L, R> = (<L as Backend>::Config, <R as Backend>::Config);
-
 #[expect(clippy::cast_possible_truncation, reason = "it is 65,536")]
 const PART_BYTES: usize = cache::PART as usize;
-
-/// Runs file I/O where blocking is allowed.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::Unknown { what: format!("file I/O did not finish: {error}") })
-}
 
 fn part<'a, T>(listing: BoxStream<'a, Result<T>>) -> Part<'a, T> {
     Part { listing, on_error: Box::new(Err) }
@@ -268,27 +227,27 @@ fn part<'a, T>(listing: BoxStream<'a, Result<T>>) -> Part<'a, T> {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<L: Backend, R: Backend> Backend for Tiered<L, R> {
-    type Config = (L::Config, R::Config);
+    type Config = Config<L, R>;
 
     fn default_config(&self) -> Self::Config {
-        (self.local.default_config(), self.remote.default_config())
+        (self.local().default_config(), self.remote().default_config())
     }
 
     async fn put_new(&self, config: Option<&Self::Config>, path: &ObjectPath, body: Body) -> Result<()> {
         self.copier.start();
-        let (local, remote) = self.sides(config);
+        let (local, remote) = self.copier.sides(config);
         if !is_segment(path) {
             self.ship_group(&local, &remote, path).await?;
             return remote.backend.put_new(remote.config.as_ref(), path, body).await;
         }
         match self.ack {
-            TieredAck::Both => self.put_both(&local, &remote, path, body).await,
+            TieredAck::Both => self.copier.put_both(&remote, &local, path, body).await,
             TieredAck::Local => self.put_local(&local, &remote, path, body).await,
         }
     }
 
     async fn get(&self, config: Option<&Self::Config>, path: &ObjectPath, range: ByteRange) -> Result<Bytes> {
-        let (local, remote) = self.sides(config);
+        let (local, remote) = self.copier.sides(config);
         if !is_segment(path) {
             return remote.backend.get(remote.config.as_ref(), path, range).await;
         }
@@ -317,7 +276,7 @@ impl<L: Backend, R: Backend> Backend for Tiered<L, R> {
         limit: usize,
     ) -> BoxStream<'a, Result<ObjectMeta>> {
         let (near, far) = (config.map(|config| &config.0), config.map(|config| &config.1));
-        let listing = self.remote.list(far, prefix, after, limit);
+        let listing = self.remote().list(far, prefix, after, limit);
         let remote = match self.cache.as_deref().filter(|_| far.is_none()) {
             Some(cache) => {
                 let seen = listing.inspect(|object| {
@@ -336,17 +295,13 @@ impl<L: Backend, R: Backend> Backend for Tiered<L, R> {
         }
         // What is no segment is not listed, and must not take the place of one.
         let only_segments = prefix.as_str().split('/').nth(2).is_some();
-        let local = self.local.list(near, prefix, after, if only_segments { limit } else { usize::MAX });
+        let local = self.local().list(near, prefix, after, if only_segments { limit } else { usize::MAX });
         let local = local.filter(|object| {
             let counts = object.as_ref().map_or(true, |object| is_segment(&object.path));
             std::future::ready(counts)
         });
-        copies::objects(part(local.boxed()), part(remote), limit, |near, far| {
-            if near.size != far.size {
-                let why = format!("{} bytes in the local store, {} in the remote", near.size, far.size);
-                self.copier.note_conflict(&near.path, why);
-            }
-        })
+        let (local, remote) = (part(local.boxed()), part(remote));
+        copies::objects(local, remote, limit, |near, far| self.copier.compare_sizes(near, far))
     }
 
     fn list_directories<'a>(
@@ -357,18 +312,18 @@ impl<L: Backend, R: Backend> Backend for Tiered<L, R> {
         limit: usize,
     ) -> BoxStream<'a, Result<String>> {
         let (near, far) = (config.map(|config| &config.0), config.map(|config| &config.1));
-        let remote = self.remote.list_directories(far, prefix, after, limit);
+        let remote = self.remote().list_directories(far, prefix, after, limit);
         // A namespace has a manifest in the remote store before it has a segment in either.
         if !may_hold_segments(prefix) || prefix.as_str().split('/').nth(1).is_none() {
             return remote;
         }
-        let local = self.local.list_directories(near, prefix, after, limit);
+        let local = self.local().list_directories(near, prefix, after, limit);
         copies::directories(part(local), part(remote), limit)
     }
 
     async fn delete(&self, config: Option<&Self::Config>, paths: &[ObjectPath]) -> Result<()> {
         self.copier.start();
-        let (local, remote) = self.sides(config);
+        let (local, remote) = self.copier.sides(config);
         let groups = paths.iter().map(group_of).collect::<BTreeSet<_>>();
         // What is deleted may be needed no more because of something that is not shipped yet.
         for group in &groups {
@@ -376,10 +331,7 @@ impl<L: Backend, R: Backend> Backend for Tiered<L, R> {
                 self.ship_group(&local, &remote, path).await?;
             }
         }
-        let _excluded = self.copier.exclude(&local, &remote, paths).await;
-        for path in paths {
-            self.copier.remove(&local, &remote, path);
-        }
+        let _excluded = self.copier.forget(&local, &remote, paths).await;
         if let Some(cache) = &self.cache {
             cache.forget(paths);
         }
@@ -397,9 +349,6 @@ impl<L: Backend, R: Backend> Backend for Tiered<L, R> {
         before: UnixMillis,
         delete: bool,
     ) -> Result<Leftovers> {
-        let (local, remote) = self.sides(config);
-        let one = local.backend.leftovers(local.config.as_ref(), prefix, before, delete).await?;
-        let other = remote.backend.leftovers(remote.config.as_ref(), prefix, before, delete).await?;
-        Ok(Leftovers { count: one.count + other.count, bytes: one.bytes + other.bytes })
+        self.copier.leftovers(config, prefix, before, delete).await
     }
 }
