@@ -85,19 +85,21 @@ impl Cluster {
     }
 
     /// Finds out where a tenant is served, and takes it if nobody serves it: nobody was given it, or who was is down. With
-    /// `create` one that the catalog does not know is added to it, with `settings`.
+    /// `create` one that the catalog does not know is added to it, with these settings.
     ///
     /// # Errors
     ///
     /// `Unavailable`; `Invalid` for a tenant that was deleted, and while this server is draining.
-    pub async fn take(&self, tenant: &Namespace, create: bool, settings: NamespaceSettings) -> Result<Place> {
+    pub async fn take(&self, tenant: &Namespace, create: Option<NamespaceSettings>) -> Result<Place> {
         let (me, tenant, now) = (self.node.clone(), tenant.clone(), self.handles.clock.now());
         // Nobody else has the catalog meanwhile.
         self.with(move |catalog| {
-            let record = match catalog.namespace(&tenant) {
-                Err(Error::NotFound { .. }) if create => catalog.create_namespace(&tenant, &settings)?,
-                Err(Error::NotFound { .. }) => return Ok(Place::Nowhere),
-                record => record?,
+            let record = match (catalog.namespace(&tenant), create) {
+                (Err(Error::NotFound { .. }), Some(settings)) => {
+                    catalog.create_namespace(&tenant, &settings)?
+                }
+                (Err(Error::NotFound { .. }), None) => return Ok(Place::Nowhere),
+                (record, _) => record?,
             };
             record.refuse_tombstone("serving")?;
             let assignment = catalog.assignment(&tenant)?;

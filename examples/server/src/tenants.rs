@@ -6,7 +6,8 @@
 //! - the store is asked whether a tenant exists before one is created: a database that was lost with its disk is never
 //!   taken for a new one;
 //! - where several servers share the tenants, one is opened here only while it is assigned to this server, and from files
-//!   that nobody else has gone on with since.
+//!   that nobody else has gone on with since. Where it is, the catalog says, and the store is asked about no tenant that is
+//!   served elsewhere. That there is none of a name, only the store says: a catalog can be lost.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -170,14 +171,16 @@ impl Tenants {
         }
     }
 
-    /// Where it is served. If here, old files of it are out of the way.
+    /// Where it is served, as the catalog knows. If here, old files of it are out of the way.
     async fn place(&self, name: &Namespace, create: Option<NamespaceSettings>) -> Result<Place> {
         let Some(cluster) = &self.cluster else {
             return Ok(Place::Here(Generation::NONE, NamespaceSettings::default()));
         };
-        // One that is stored, and that the catalog has not heard of yet.
-        let is_new = create.is_some() || newest_manifest(&self.bucket, name).await?.is_some();
-        let place = cluster.take(name, is_new, create.unwrap_or_default()).await?;
+        let mut place = cluster.take(name, create).await?;
+        // One that the catalog has not heard of yet, or not any more, may be in the store.
+        if matches!(place, Place::Nowhere) && newest_manifest(&self.bucket, name).await?.is_some() {
+            place = cluster.take(name, Some(NamespaceSettings::default())).await?;
+        }
         if let Place::Here(generation, _) = &place {
             self.files.keep_only(name, *generation)?;
         }
