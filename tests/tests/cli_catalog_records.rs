@@ -215,12 +215,10 @@ fn groups_and_members_come_and_go() {
     run(&walkeep, "group create shop readers").expect(7).says(&["already exists"]);
     // No segment is known yet, so nothing is known to be durable.
     run(&walkeep, "group ack shop readers one 1").expect(1).says(&["last durable frame is 0"]);
-    run(&walkeep, "copy store").expect(0);
-    std::fs::rename(root.path().join("catalog"), root.path().join("lost")).unwrap();
-    run(&walkeep, "restore store").expect(0);
+    run(&walkeep, "sync store").expect(0);
 
     let frame = json_of(&walkeep, "show shop")["segments"]["newest"].as_u64().unwrap();
-    assert!(frame > 1, "the restoring listed the segments");
+    assert!(frame > 1, "the segments are listed");
     let acked = json_of(&walkeep, &format!("group ack shop readers one {frame}"));
     assert_eq!(acked["positions"][0]["frame_no"].as_u64(), Some(frame));
     run(&walkeep, "group ack shop readers one 1").expect(1).says(&["never goes back"]);
@@ -235,6 +233,52 @@ fn groups_and_members_come_and_go() {
     assert_eq!(left["positions"].as_array().unwrap().len(), 0);
     run(&walkeep, "group delete shop readers").expect(0);
     assert_eq!(fields(&walkeep, "group list shop", "group"), ["billing"]);
+}
+
+#[test]
+fn the_segments_that_a_catalog_lists_follow_those_of_the_store() {
+    let root = tempfile::tempdir().unwrap();
+    let walkeep = scene(root.path());
+    let replicate = |rows: &[u32]| {
+        for row in rows {
+            sql(&root.path().join("shop.db"), &format!("INSERT INTO t VALUES ({row})"));
+            walkeep.ok(&["replicate", "shop.db", "store", "--once"]);
+        }
+    };
+    run(&walkeep, "sync store").expect(0);
+    for line in ["create shop", "create unwritten", "create away --store elsewhere"] {
+        run(&walkeep, &format!("namespace {line}")).expect(0);
+    }
+    let counts = |found: &Value| ["added", "removed", "unchanged"].map(|name| found[name].as_u64().unwrap());
+    let synced = run(&walkeep, "sync store --json").expect(0);
+    assert!(synced.stderr.contains("1 namespace in other stores"), "{synced:?}");
+    assert_eq!(synced.json()["namespace"], "shop");
+    assert_eq!(counts(&synced.json()), [1, 0, 0]);
+    replicate(&[2, 3]);
+    assert_eq!(counts(&json_of(&walkeep, "sync store --newest -n shop")), [2, 0, 1]);
+    let shown = json_of(&walkeep, "show shop");
+    assert_eq!(shown["segments"]["count"], 3);
+    assert!(shown["log_id"].is_string(), "its log is known now: {shown}");
+
+    // One is gone: the oldest, whose name sorts last.
+    let segments = std::fs::read_dir(root.path().join("store/namespaces/shop/segments")).unwrap();
+    let oldest = segments.map(|entry| entry.unwrap().path()).max().unwrap();
+    std::fs::remove_file(oldest).unwrap();
+    assert_eq!(counts(&json_of(&walkeep, "sync store")), [0, 1, 2]);
+    assert_eq!(json_of(&walkeep, "show shop")["segments"]["count"], 2);
+
+    // One that fails does not keep the others from being listed.
+    walkeep.ok(&["replicate", "shop.db", "elsewhere", "--once", "-n", "away"]);
+    run(&walkeep, "sync elsewhere -n away").expect(0);
+    std::fs::remove_dir_all(root.path().join("store/namespaces/shop")).unwrap();
+    run(&walkeep, "namespace create zoo").expect(0);
+    walkeep.ok(&["replicate", "shop.db", "store", "--once", "-n", "zoo"]);
+    let failed = run(&walkeep, "sync store --json");
+    assert_eq!(failed.code, Some(3), "{failed:?}");
+    assert_eq!(failed.json()["namespace"], "zoo");
+    assert!(failed.stderr.contains("namespace shop"), "{failed:?}");
+    run(&walkeep, "sync store -n unwritten").expect(3).says(&["unwritten"]);
+    run(&walkeep, "sync store -n nobody").expect(3).says(&["nobody"]);
 }
 
 #[test]

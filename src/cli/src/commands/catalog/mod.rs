@@ -8,6 +8,7 @@ mod namespace;
 mod node;
 mod open;
 mod settings;
+mod sync;
 mod transfer;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use self::assign::{AssignArgs, AssignmentsArgs, RebalanceArgs, ReleaseArgs};
 use self::group::GroupCommand;
 use self::namespace::NamespaceCommand;
 use self::node::NodeCommand;
+use self::sync::SyncArgs;
 use super::shrink;
 use crate::args::StoreArgs;
 use crate::output;
@@ -69,6 +71,8 @@ pub(crate) enum CatalogCommand {
         #[command(flatten)]
         at: NewCatalogArgs,
     },
+    /// Make the segments that the catalog lists say what the store says
+    Sync(SyncArgs),
     /// List the namespaces
     List(ListArgs),
     /// Show a namespace: its settings, who writes it, its followers and segments
@@ -148,6 +152,7 @@ pub(super) async fn run(command: CatalogCommand, json: bool) -> anyhow::Result<(
         CatalogCommand::Init { store, at } => copies::init(&store, &at, json).await,
         CatalogCommand::Copy { store, at } => copies::copy(&store, &at, json).await,
         CatalogCommand::Restore { store, at } => copies::restore(&store, &at, json).await,
+        CatalogCommand::Sync(args) => sync::sync(&args, json).await,
         CatalogCommand::List(args) => list::list(&args, json),
         CatalogCommand::Show { namespace, at } => list::show(&namespace, &at, json),
         CatalogCommand::Namespace(command) => namespace::run(&command, json),
