@@ -182,6 +182,11 @@ fn deleted_space_is_given_back_and_what_is_left_is_whole() {
     let pair = format!("mirror:?first={}&second={store}", root.path().join("plain").display());
     walkeep.ok(&["replicate", "kept.db", &pair, "--once", "-n", "again"]);
     assert!(walkeep.ok(&["shrink", &pair]).stdout.contains("given back"));
+    let both = format!("mirror:?first={store}&second={store}-second");
+    walkeep.ok(&["replicate", "kept.db", &both, "--once", "-n", "twice"]);
+    let shrunk = walkeep.ok(&["shrink", &both, "--json"]).json_lines();
+    let places = shrunk.iter().map(|side| side["place"].as_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(places, [store.clone(), format!("{store}-second")], "of each it is said what was given back");
     walkeep.run(&["shrink", "plain"]).expect(2).says(&["redb:///path"]);
     walkeep.run(&["shrink", &format!("{store}2")]).expect(3).says(&["does not exist"]);
     assert!(!root.path().join("store2").exists());

@@ -168,18 +168,23 @@ async fn a_group_in_the_wrong_shard_is_used_and_one_in_two_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_space_is_given_back() {
+async fn deleted_space_is_given_back_by_every_shard() {
     let root = tempfile::tempdir().unwrap();
-    let redb = Redb::new(RedbConfig::open(root.path(), &options(1)).unwrap());
-    let names = (0..100).map(|n| path(&format!("a/b/{n}"))).collect::<Vec<_>>();
+    let redb = Redb::new(RedbConfig::open(root.path(), &options(2)).unwrap());
+    let names = (0..200).map(|n| path(&format!("namespaces/t{}/{n}", n % 10))).collect::<Vec<_>>();
     for name in &names {
         redb.put_new(None, name, Body::from(vec![7; 100_000])).await.unwrap();
     }
-    let len = || std::fs::metadata(root.path().join("shard-000.redb")).unwrap().len();
-    let full = len();
+    let len = |shard| std::fs::metadata(root.path().join(format!("shard-00{shard}.redb"))).unwrap().len();
+    let full = [0, 1].map(len);
     redb.delete(None, &names[1..]).await.unwrap();
-    redb.compact().await.unwrap();
-    assert!(full > 10_000_000 && len() < full / 4, "{full}, then {}", len());
+    let shrunk = redb.compact().await.unwrap();
+    let left = [0, 1].map(len);
+    for (full, left) in full.iter().zip(left) {
+        assert!(*full > 4_000_000 && left < full / 4, "{full}, then {left}");
+    }
+    let (full, left) = (full.iter().sum::<u64>(), left.iter().sum::<u64>());
+    assert!(shrunk.bytes_before >= full && shrunk.bytes == left, "{shrunk:?}");
     assert_eq!(redb.get(None, &names[0], ByteRange::Full).await.unwrap().len(), 100_000);
 }
 

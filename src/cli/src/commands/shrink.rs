@@ -1,6 +1,7 @@
 //! `walkeep shrink STORE` and `walkeep catalog shrink`: unused space of sharded redb files, given back to the file system.
 
 use clap::Args;
+use serde::Serialize;
 use walkeep::backends::StoreUrl;
 use walkeep::backends::redb::{RedbLocation, Shrunk};
 
@@ -31,13 +32,20 @@ fn places(store: &StoreUrl) -> Vec<RedbLocation> {
     }
 }
 
-/// Shows what has become of `what`.
-pub(super) fn show(what: &impl std::fmt::Display, shrunk: Shrunk, json: bool) -> anyhow::Result<()> {
+#[derive(Serialize)]
+struct Document {
+    place: String,
+    #[serde(flatten)]
+    shrunk: Shrunk,
+}
+
+/// Shows what has become of a place.
+pub(super) fn show(place: &impl std::fmt::Display, shrunk: Shrunk, json: bool) -> anyhow::Result<()> {
     if json {
-        return output::json(&shrunk);
+        return output::json(&Document { place: place.to_string(), shrunk });
     }
     let Shrunk { bytes_before, bytes } = shrunk;
     let given = output::bytes(bytes_before.saturating_sub(bytes));
-    output::line(format!("{what}: {given} given back, {} left", output::bytes(bytes)));
+    output::line(format!("{place}: {given} given back, {} left", output::bytes(bytes)));
     Ok(())
 }
