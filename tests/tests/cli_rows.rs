@@ -128,6 +128,35 @@ fn keys_are_told_apart_by_their_bytes_and_values_by_their_types() {
     assert_eq!(rows(root, &walkeep, change).1, expected);
 }
 
+/// A table that cannot be compared says so for each commit that read it.
+#[test]
+fn a_table_is_read_only_for_commits_that_wrote_to_it() {
+    let root = tempfile::tempdir().unwrap();
+    let (root, walkeep) = (root.path(), shop(root.path()));
+    let commits = [
+        ("CREATE TABLE hidden (rowid, oid, _rowid_)", true),
+        ("INSERT INTO log VALUES ('third')", false),
+        ("INSERT INTO hidden VALUES (1, randomblob(20000), 3)", true),
+        ("CREATE TABLE more (a); INSERT INTO more VALUES (1)", false),
+        ("UPDATE log SET line = randomblob(9000)", false),
+        ("UPDATE hidden SET rowid = 2", true),
+        ("CREATE INDEX lines ON log (line)", false),
+        ("DROP TABLE more", false),
+        ("VACUUM", true),
+    ];
+    for (statements, _) in commits {
+        sql(&root.join("shop.db"), statements);
+        walkeep.replicate("shop.db");
+    }
+    let lines = walkeep.ok(&[&FEED[..], &["--ack", "--rows"]].concat()).json_lines();
+    assert_eq!(lines.len(), commits.len());
+    for (line, (statements, is_read)) in lines.iter().zip(commits) {
+        let tables = line["tables"].as_array().unwrap();
+        let said = tables.iter().any(|table| table["change"] == "not_compared" && table["table"] == "hidden");
+        assert_eq!(said, is_read, "{statements}: {tables:?}");
+    }
+}
+
 #[test]
 fn positions_are_what_they_are_without_rows() {
     let root = tempfile::tempdir().unwrap();

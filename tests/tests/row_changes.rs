@@ -202,3 +202,47 @@ proptest! {
         replayed(root.path(), if wide { "UTF-16le" } else { "UTF-8" }, &transactions);
     }
 }
+
+/// Of a large value, which lies on pages of its own, a program may write a part: then no other page of its table is written.
+#[test]
+fn a_part_of_a_large_value_that_was_written_is_a_change() {
+    let root = tempfile::tempdir().unwrap();
+    let walkeep = Walkeep::at(root.path());
+    let open = Connection::open(root.path().join("shop.db")).unwrap();
+    open.execute_batch(
+        "CREATE TABLE large (v); CREATE TABLE others (v); INSERT INTO large VALUES (zeroblob(50000))",
+    )
+    .unwrap();
+    walkeep.replicate("shop.db");
+    for offset in [49_000, 20_000] {
+        let mut value = open.blob_open("main", "large", "v", 1, false).unwrap();
+        value.write_at(b"x", offset).unwrap();
+        value.close().unwrap();
+        walkeep.replicate("shop.db");
+    }
+    walkeep.ok(&["followers", "store", "create", "g", "--from-start"]);
+    let lines = walkeep.ok(&["changes", "store", "-g", "g", "-m", "a", "--rows"]).json_lines();
+    let listed = lines.iter().map(|line| line["rows"].as_array().unwrap().len()).collect::<Vec<_>>();
+    assert_eq!(listed, [1, 1, 1]);
+    let value = lines[2]["rows"][0]["new"]["v"]["blob"].as_str().unwrap();
+    assert_eq!(value.matches("78").count(), 2);
+}
+
+/// Where a table begins stands in the schema, and not on a page of its own.
+#[test]
+fn tables_that_exchange_their_pages_are_compared() {
+    let root = tempfile::tempdir().unwrap();
+    let walkeep = Walkeep::at(root.path());
+    let open = Connection::open(root.path().join("shop.db")).unwrap();
+    open.execute_batch("CREATE TABLE a (v); CREATE TABLE c (v); INSERT INTO a VALUES (7)").unwrap();
+    walkeep.replicate("shop.db");
+    let exchange = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 5 - rootpage";
+    open.execute_batch(exchange).unwrap();
+    walkeep.replicate("shop.db");
+    walkeep.ok(&["followers", "store", "create", "g", "--from-start"]);
+    let lines = walkeep.ok(&["changes", "store", "-g", "g", "-m", "a", "--rows"]).json_lines();
+    assert_eq!(lines[1]["changed"], serde_json::json!([1]), "no page of either");
+    let rows = lines[1]["rows"].as_array().unwrap();
+    let told = rows.iter().map(|row| (row["table"].as_str().unwrap(), row["op"].as_str().unwrap()));
+    assert_eq!(told.collect::<Vec<_>>(), [("a", "delete"), ("c", "insert")]);
+}

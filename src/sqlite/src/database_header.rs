@@ -2,6 +2,7 @@
 //!
 //! Source: the SQLite file format, "The Database Header".
 
+use std::ops::Range;
 use std::path::Path;
 
 use walkeep::core::{Error, PageSize, Result};
@@ -10,6 +11,15 @@ use walkeep::core::{Error, PageSize, Result};
 pub(crate) const HEADER_LEN: usize = 100;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Where a header says how pages are read: their size and what is reserved of each, the format of the schema, and the
+/// encoding.
+const READ_BY: [Range<usize>; 3] = [16..24, 44..48, 56..60];
+
+/// Whether the same pages are the same tables behind either of two headers.
+pub(crate) fn pages_are_read_alike(one: &[u8], other: &[u8]) -> bool {
+    READ_BY.into_iter().all(|at| one.get(at.clone()) == other.get(at))
+}
 
 /// What the capture needs to know of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +71,24 @@ mod tests {
         bytes[16..18].copy_from_slice(&page_size);
         bytes[18..20].copy_from_slice(&[version, version]);
         bytes
+    }
+
+    #[test]
+    fn pages_are_read_alike_unless_a_header_says_otherwise() {
+        let one = header([0x10, 0], 2);
+        // The counter of changes, the size, the list of free pages.
+        for at in [24, 28, 35] {
+            let mut other = one.clone();
+            other[at] = 9;
+            assert!(pages_are_read_alike(&one, &other), "{at}");
+        }
+        // The page size, what is reserved, the format of the schema, the encoding.
+        for at in [16, 20, 47, 59] {
+            let mut other = one.clone();
+            other[at] = 9;
+            assert!(!pages_are_read_alike(&one, &other), "{at}");
+        }
+        assert!(!pages_are_read_alike(&[], &one));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //!
 //! - a key is its bytes: keys that a collation calls equal (`NOCASE`) and that differ are two keys, so that such a row is
 //!   deleted and inserted;
-//! - of a table, one row of each side is in memory, and what differs.
+//! - of a table, one row of each side is in memory, and what differs;
+//! - a table is passed over only if it is defined in the same words, begins at the same page, and none of its pages can
+//!   have changed.
 
 use std::cmp::Ordering;
 
@@ -13,11 +15,21 @@ use rusqlite::{ErrorCode, Rows, Statement};
 use super::database::Database;
 use super::row_changes::{Row, RowChange, RowChanges, RowOp, TableChange, TableEvent};
 use super::table::Table;
+use super::table_pages::{TablePages, Written};
 use super::value::{Encoding, Value};
 
-/// What differs between two databases.
-pub(super) fn compare(before: &Database, after: &Database) -> rusqlite::Result<RowChanges> {
+/// What differs between two databases, and which pages the tables of the second one have. `pages` are those of the first
+/// one, if they are known; `written` are all pages that may differ, unless the same pages may be read differently.
+pub(super) fn compare(
+    before: &Database,
+    after: &Database,
+    pages: Option<TablePages>,
+    written: Option<&Written>,
+) -> rusqlite::Result<(RowChanges, Option<TablePages>)> {
     let (mut old, new) = (Table::all(&before.connection)?, Table::all(&after.connection)?);
+    let pages = pages.or_else(|| TablePages::of(before, old.keys()));
+    let touched = pages.as_ref().zip(written).map(|(pages, written)| pages.touched(written));
+    let mut changed = Vec::new();
     let mut changes = RowChanges::default();
     for (name, table) in &new {
         let was = old.remove(name);
@@ -31,6 +43,11 @@ pub(super) fn compare(before: &Database, after: &Database) -> rusqlite::Result<R
             let sql = Some(table.sql.clone());
             changes.tables.push(TableChange { table: name.clone(), change, sql, why: None });
         }
+        let is_touched = touched.as_ref().is_none_or(|touched| touched.contains(name.as_str()));
+        if !is_touched && event.is_none() && was.as_ref().is_some_and(|was| was.root == table.root) {
+            continue;
+        }
+        changed.push(name);
         let was = was.filter(|was| was.has_columns_of(table));
         match compare_table(was.as_ref().map(|was| (before, was)), (after, table), &mut changes.rows)? {
             None => {}
@@ -48,7 +65,11 @@ pub(super) fn compare(before: &Database, after: &Database) -> rusqlite::Result<R
         sql: None,
         why: None,
     }));
-    Ok(changes)
+    let pages = match pages {
+        Some(pages) => pages.after(after, &changed, |name| new.contains_key(name)),
+        None => TablePages::of(after, new.keys()),
+    };
+    Ok((changes, pages))
 }
 
 /// Adds what differs in a table. Returns why that cannot be told, if so.

@@ -15,7 +15,8 @@ use walkeep::{Bucket, DATABASE_BYTES_MAX, Handles, RestorePoint, View};
 use super::compare::compare;
 use super::database::Database;
 use super::row_changes::RowChanges;
-use crate::database_header::{DatabaseHeader, HEADER_LEN};
+use super::table_pages::{TablePages, Written};
+use crate::database_header::{DatabaseHeader, HEADER_LEN, pages_are_read_alike};
 
 const BEFORE: &str = "before.db";
 const AFTER: &str = "after.db";
@@ -33,6 +34,8 @@ pub struct RowFeed {
     path: PathBuf,
     /// Where both files are: behind a frame, or at the empty database before the first.
     at: Option<Option<FrameNo>>,
+    /// Which pages of them belong to which table, if that is known.
+    pages: Option<TablePages>,
 }
 
 impl RowFeed {
@@ -47,7 +50,7 @@ impl RowFeed {
         path: &Path,
     ) -> Self {
         let (bucket, namespace, handles) = (bucket.clone(), namespace.clone(), handles.clone());
-        Self { bucket, namespace, handles, directory, path: path.to_path_buf(), at: None }
+        Self { bucket, namespace, handles, directory, path: path.to_path_buf(), at: None, pages: None }
     }
 
     /// What differs between the database before the frames of a change and at its commit. A change that goes on where the
@@ -63,8 +66,10 @@ impl RowFeed {
     /// A cancelled call may leave a thread that compares until it is done. The next call restores.
     pub async fn rows(&mut self, change: &Change) -> Result<RowChanges> {
         let before = change.first_frame.previous();
+        let mut pages = self.pages.take();
         if self.at.take() != Some(before) {
             self.begin(before).await?;
+            pages = None;
         }
         let after = self.writable(AFTER)?;
         resize(&*after, change)?;
@@ -74,18 +79,25 @@ impl RowFeed {
         }
         let frame = change.commit.frame_no;
         let (old, new) = (self.path.join(BEFORE), self.path.join(AFTER));
-        self.check_header(AFTER, &format!("namespace {} at frame {frame}", self.namespace))?;
-        let compared =
-            tokio::task::spawn_blocking(move || compare(&Database::open(&old)?, &Database::open(&new)?));
+        let header = self.check_header(AFTER, &format!("namespace {} at frame {frame}", self.namespace))?;
+        let is_read_alike = pages_are_read_alike(&self.header(BEFORE)?, &header);
+        let written = Written {
+            pages: change.pages().map(PageNo::get).collect(),
+            smallest_size: change.smallest_size.get(),
+        };
+        let compared = tokio::task::spawn_blocking(move || {
+            let written = is_read_alike.then_some(&written);
+            compare(&Database::open(&old)?, &Database::open(&new)?, pages, written)
+        });
         let compared = compared.await.map_err(|error| Error::Unknown {
             what: format!("comparing the rows of frame {frame} did not finish: {error}"),
         })?;
-        let rows = compared.map_err(|error| {
+        let (rows, pages) = compared.map_err(|error| {
             let what = format!("the rows of namespace {} at frame {frame}", self.namespace);
             Error::invalid(what, format!("SQLite cannot read the database before or after it: {error}"))
         })?;
         self.catch_up(change, &*after)?;
-        self.at = Some(Some(frame));
+        (self.at, self.pages) = (Some(Some(frame)), pages);
         Ok(rows)
     }
 
@@ -147,11 +159,19 @@ impl RowFeed {
     }
 
     /// Refuses what is not a SQLite database.
-    fn check_header(&self, name: &str, what: &str) -> Result<()> {
+    fn check_header(&self, name: &str, what: &str) -> Result<Vec<u8>> {
+        let header = self.header(name)?;
+        DatabaseHeader::parse(Path::new(what), &header)?;
+        Ok(header)
+    }
+
+    /// The first bytes of a file.
+    fn header(&self, name: &str) -> Result<Vec<u8>> {
         let file = self.directory.open(Path::new(name)).map_err(failed)?;
-        let mut bytes = [0; HEADER_LEN];
+        let mut bytes = vec![0; HEADER_LEN];
         let len = file.read_at(0, &mut bytes).map_err(failed)?;
-        DatabaseHeader::parse(Path::new(what), bytes.get(..len).unwrap_or_default()).map(drop)
+        bytes.truncate(len);
+        Ok(bytes)
     }
 
     fn writable(&self, name: &str) -> Result<Box<dyn File>> {

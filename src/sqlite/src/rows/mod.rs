@@ -16,6 +16,7 @@ mod database;
 mod feed;
 mod row_changes;
 mod table;
+mod table_pages;
 mod value;
 
 pub use feed::RowFeed;

@@ -26,6 +26,7 @@ pub(super) struct Column {
 pub(super) struct Table {
     pub(super) name: String,
     pub(super) sql: String,
+    pub(super) root: u32,
     pub(super) columns: Vec<Column>,
     without_rowid: bool,
     /// By which name the rowid can be asked for.
@@ -38,16 +39,17 @@ impl Table {
     /// All tables of a database, by name.
     pub(super) fn all(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Self>> {
         let mut listing = connection.prepare(
-            "SELECT name, coalesce(sql, '') FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0
+            "SELECT name, coalesce(sql, ''), rootpage FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0
              AND (name NOT LIKE 'sqlite\\_%' ESCAPE '\\' OR name = 'sqlite_sequence')",
         )?;
-        let names = listing.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let names = names.collect::<rusqlite::Result<Vec<(String, String)>>>()?;
-        let load = |(name, sql): (String, String)| Ok((name.clone(), Self::load(connection, name, sql)?));
+        let names = listing.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let names = names.collect::<rusqlite::Result<Vec<(String, String, u32)>>>()?;
+        let load =
+            |(name, sql, root): (String, _, _)| Ok((name.clone(), Self::load(connection, name, sql, root)?));
         names.into_iter().map(load).collect()
     }
 
-    fn load(connection: &Connection, name: String, sql: String) -> rusqlite::Result<Self> {
+    fn load(connection: &Connection, name: String, sql: String, root: u32) -> rusqlite::Result<Self> {
         let mut asked =
             connection.prepare("SELECT name, type, pk, hidden FROM pragma_table_xinfo(?1, 'main')")?;
         let found = asked.query_map([&name], |row| {
@@ -69,7 +71,7 @@ impl Table {
         let place = |at: &usize| columns.get(*at).map_or(0, |column| column.key_place);
         key.retain(|at| place(at) > 0);
         key.sort_by_key(place);
-        Ok(Self { name, sql, columns, without_rowid, rowid, key })
+        Ok(Self { name, sql, root, columns, without_rowid, rowid, key })
     }
 
     /// Whether rows of the two can be compared column by column.
