@@ -72,6 +72,34 @@ async fn an_object_that_differs_is_reported_and_stays() {
     assert_eq!(mirror.second().objects()[&path("namespaces/a/manifest/1")], vec![9; 3]);
 }
 
+/// Whoever is told that an object exists takes it for stored, and reads on: it must survive the loss of the first store.
+#[tokio::test]
+async fn what_is_said_to_exist_is_in_both() {
+    let mirror = mirror(MirrorAck::Both);
+    let name = path("namespaces/a/manifest/1");
+    mirror.first().put_new(None, &name, vec![1; 3].into()).await.unwrap();
+    let put = mirror.put_new(None, &name, vec![2; 3].into()).await;
+    assert!(matches!(put, Err(Error::AlreadyExists { .. })), "{put:?}");
+    assert_eq!(
+        mirror.second().objects()[&name],
+        vec![1; 3],
+        "at once, and not when the background comes to it"
+    );
+}
+
+#[tokio::test]
+async fn a_listing_reports_an_object_that_has_two_lengths() {
+    let mirror = mirror(MirrorAck::Both);
+    let name = path("namespaces/a/segments/1");
+    mirror.first().put_new(None, &name, vec![1; 3].into()).await.unwrap();
+    mirror.second().put_new(None, &name, vec![1; 4].into()).await.unwrap();
+    let folder = path("namespaces/a");
+    let listed = mirror.list(None, &folder, None, 9).try_collect::<Vec<_>>().await.unwrap();
+    assert_eq!((listed.len(), listed[0].size), (1, 3), "the first one decides");
+    let conflicts = mirror.status().conflicts;
+    assert!(conflicts[0].why.contains("3 bytes in the first store, 4 in the second"), "{conflicts:?}");
+}
+
 #[tokio::test]
 async fn reads_fall_back_and_listings_are_of_both() {
     let mirror = mirror(MirrorAck::Both);

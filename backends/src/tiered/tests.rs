@@ -50,6 +50,16 @@ async fn it_conforms_and_what_decides_is_remote_alone() {
 }
 
 #[tokio::test]
+async fn a_segment_that_is_said_to_exist_is_in_both() {
+    let tiered = tiered(TieredAck::Both);
+    let name = path("namespaces/a/segments/1");
+    tiered.remote().put_new(None, &name, vec![1; 3].into()).await.unwrap();
+    let put = tiered.put_new(None, &name, vec![2; 3].into()).await;
+    assert!(matches!(put, Err(Error::AlreadyExists { .. })), "{put:?}");
+    assert_eq!(tiered.local().objects()[&name], vec![1; 3]);
+}
+
+#[tokio::test]
 async fn segments_are_shipped_before_a_manifest_is_created() {
     let tiered = tiered(TieredAck::Local);
     for n in 0..5 {
