@@ -18,6 +18,7 @@ pub mod forge;
 pub mod full_disk;
 pub mod handles;
 pub mod history;
+pub mod interrupted;
 pub mod libsql_bucket;
 pub mod log_scene;
 pub mod memory_target;

@@ -337,6 +337,47 @@ async fn a_change_that_stands_for_lost_commits_builds_the_database() {
     assert!(file == scene.log.commits[3].file);
 }
 
+/// A poll that cannot give all commits behind a position gives none, and says what is missing.
+#[tokio::test(start_paused = true)]
+async fn a_lost_segment_is_named_and_not_passed_over() {
+    for (lost, range) in [(1, "3 to 4"), (2, "5 to 6"), (3, "7 to 8")] {
+        let mut scene = Scene::with_commits(4).await;
+        scene.create(Begin::Behind(RestorePoint::Frame(frame_no(2))), Cap::default()).await;
+        // That the newest is lost shows where the next writer began.
+        scene.log.reopen(PageSize::MIN).await.unwrap();
+        let poll = async |scene: &Scene, name: &str| {
+            scene.followers.poll(&scene.log.namespace, &group(), &member(name), 9).await
+        };
+        assert_eq!(poll(&scene, "a").await.unwrap().changes.len(), 3);
+        scene.ack("ahead", 8).await.unwrap();
+        scene.log.delete(scene.log.stored[lost]).await;
+        let Err(Error::Unreachable(unreachable)) = poll(&scene, "a").await else { panic!("frames {range}") };
+        let missing = unreachable.missing.clone().unwrap();
+        assert_eq!(format!("{} to {}", missing.start(), missing.end()), range, "{unreachable:?}");
+        let text = Error::Unreachable(unreachable).to_string();
+        assert!(text.contains("behind a follower's position"), "{text}");
+        // Who does not need it goes on.
+        assert!(poll(&scene, "ahead").await.unwrap().changes.is_empty());
+    }
+}
+
+/// How far a log is durable is remembered of that log only.
+#[tokio::test]
+async fn what_was_durable_in_a_deleted_log_is_not_acknowledged_in_the_next_one() {
+    let mut scene = Scene::with_commits(5).await;
+    scene.create(Begin::Oldest, Cap::default()).await;
+    scene.ack("a", 10).await.unwrap();
+    remove(&scene.log.bucket, &scene.log.namespace, &scene.handles).await.unwrap();
+    let handles = scene.handles.clone();
+    scene.log =
+        History::open_in(scene.log.bucket.clone(), Arc::clone(&scene.log.backend), PageSize::MIN, 2).await;
+    scene.log.handles = handles;
+    scene.commit().await;
+    scene.create(Begin::Oldest, Cap::default()).await;
+    refused(scene.ack("a", 4).await, &["frame 4", "durable frame of namespace shop is 2"]);
+    scene.ack("a", 2).await.unwrap();
+}
+
 /// What somebody copies from another member, or another log, is not believed.
 #[tokio::test]
 async fn an_acknowledgement_of_somebody_else_is_not_believed() {
