@@ -16,6 +16,7 @@ use walkeep_tests::away::{self, set_away};
 use walkeep_tests::cut_off::{Cut, CutOff};
 use walkeep_tests::handles::handles;
 use walkeep_tests::history::History;
+use walkeep_tests::interrupted::Interrupted;
 use walkeep_tests::persistent::Persistent;
 use walkeep_tests::under::Under;
 
@@ -235,6 +236,62 @@ async fn what_replaces_a_segment_is_shipped_before_it_is_deleted() {
     let alone = Bucket::new(Arc::clone(&remote), None).unwrap();
     let report = verify(&alone, &log.namespace, true).await.unwrap();
     assert_eq!((report.segments, report.problems.len()), (1, 0), "{:?}", report.problems);
+}
+
+/// What is deleted in part is still in the remote store: what the local one alone has would be taken for unshipped, and come
+/// back.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_deleted_from_the_remote_store_alone() {
+    for ack in ACKS {
+        let (local, remote) = (away::store(), Arc::new(Memory::new()));
+        let tiered = tiered(&local, &remote, ack);
+        let name = path("namespaces/a/segments/1");
+        tiered.put_new(None, &name, Body::from(vec![7])).await.unwrap();
+        tiered.ship().await.unwrap();
+        // The group is known to be shipped.
+        tiered.put_new(None, &path("namespaces/a/manifest/1"), Body::from(vec![7])).await.unwrap();
+        set_away(&local, true);
+        assert!(tiered.delete(None, std::slice::from_ref(&name)).await.is_err());
+        assert!(remote.objects().contains_key(&name), "{ack:?}");
+        set_away(&local, false);
+        tiered.delete(None, std::slice::from_ref(&name)).await.unwrap();
+        tiered.ship().await.unwrap();
+        assert!(!remote.objects().contains_key(&name) && local.inner().objects().is_empty(), "{ack:?}");
+    }
+}
+
+/// What is being shipped when it is deleted is in neither store afterwards.
+#[tokio::test(start_paused = true)]
+async fn shipping_and_deleting_one_segment_exclude_each_other() {
+    let (local, inner) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+    let remote = Arc::new(Interrupted::over(Arc::clone(&inner)));
+    let name = path("namespaces/a/segments/1");
+    for at in 0.. {
+        local.put_new(None, &name, Body::from(vec![7; 9])).await.unwrap();
+        // Known to be shipped before, so that deleting does not wait for that.
+        let tiered = Arc::new(tiered(&local, &remote, TieredAck::Both));
+        tiered
+            .put_new(None, &path(&format!("namespaces/a/manifest/{at}")), Body::from(vec![7]))
+            .await
+            .unwrap();
+        inner.delete(None, std::slice::from_ref(&name)).await.unwrap();
+        let (deleting, names) = (Arc::clone(&tiered), [name.clone()]);
+        let (done, deleted) = tokio::sync::oneshot::channel();
+        remote.interrupt(at, async move {
+            tokio::spawn(async move {
+                deleting.delete(None, &names).await.unwrap();
+                done.send(()).unwrap();
+            });
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        });
+        tiered.ship().await.unwrap();
+        if !remote.was_interrupted() {
+            break;
+        }
+        deleted.await.unwrap();
+        settled(&tiered).await;
+        assert!(local.objects().is_empty() && !inner.objects().contains_key(&name), "at call {at}");
+    }
 }
 
 /// The local directory is not a store, and is refused as one.

@@ -6,7 +6,9 @@
 //!   reading them twice;
 //! - an object is never replaced. One of the same name with other bytes is a conflict, which is reported and stays;
 //! - of one group (a namespace) objects are copied one after the other: in the order in which they were created here,
-//!   and what was found by comparing listings oldest first. So a copy that lags is what the original once was;
+//!   and what was found by comparing listings oldest first. So a copy that lags is what the original once was. (Where writers
+//!   have changed since, what was found by comparing is that only at its end: segments come before manifests, and a log that
+//!   has segments of epochs that no manifest knows is refused);
 //! - copying and deleting exclude each other within a group, in this process;
 //! - nothing that waits is written down: what is missing is found again by comparing listings.
 

@@ -115,3 +115,42 @@ pub(crate) fn differs(right: &str, wrong: &str, path: &ObjectPath, at: u64) -> E
     let object = format!("{path} in the {wrong} store");
     Error::corrupt(object, at, format!("the bytes that the {right} store has"), "other bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::Memory;
+
+    fn side(name: &'static str) -> Side<Memory> {
+        Side { backend: Arc::new(Memory::new()), config: None, name }
+    }
+
+    fn path() -> ObjectPath {
+        ObjectPath::new("namespaces/a/segments/1").unwrap()
+    }
+
+    /// What a listing said may be of a create that came too late: not the first bytes of what is there are copied.
+    #[tokio::test]
+    async fn an_object_of_another_size_than_was_said_is_not_copied() {
+        let (from, to) = (side("first"), side("second"));
+        from.backend.put_new(None, &path(), vec![7; 100].into()).await.unwrap();
+        for said in [0, 99, 101] {
+            let copied = copy(&from, &to, &path(), said).await;
+            assert!(matches!(copied, Err(Error::Unavailable { .. })), "{said}: {copied:?}");
+            assert!(to.backend.objects().is_empty(), "{said}");
+        }
+        assert_eq!(copy(&from, &to, &path(), 100).await.unwrap(), Copied::New);
+        assert_eq!(copy(&from, &to, &path(), 100).await.unwrap(), Copied::There);
+    }
+
+    #[tokio::test]
+    async fn an_object_that_goes_on_where_the_other_one_ends_differs() {
+        let (from, to) = (side("first"), side("second"));
+        from.backend.put_new(None, &path(), vec![7; 100].into()).await.unwrap();
+        to.backend.put_new(None, &path(), vec![7; 101].into()).await.unwrap();
+        assert_eq!(compare(&from, &to, &path(), 100).await.unwrap(), Some(0));
+        assert!(matches!(copy(&from, &to, &path(), 100).await, Err(Error::Corrupt(_))));
+    }
+}

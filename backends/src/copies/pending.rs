@@ -124,3 +124,46 @@ impl<A: Backend, B: Backend> Pending<A, B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::Memory;
+
+    fn group() -> Group<Memory, Memory> {
+        let side = |name| Side { backend: Arc::new(Memory::new()), config: None, name };
+        Group::new(side("first"), side("second"))
+    }
+
+    fn job(n: usize) -> Job {
+        Job { path: ObjectPath::new(format!("namespaces/a/segments/{n}")).unwrap(), size: 1 }
+    }
+
+    fn left(group: &mut Group<Memory, Memory>) -> Vec<Job> {
+        std::iter::from_fn(|| group.first().inspect(|job| group.remove(&job.path))).collect()
+    }
+
+    #[test]
+    fn a_group_of_too_many_is_compared_instead() {
+        let mut group = group();
+        (0..JOBS_MAX).for_each(|n| group.push(job(n), n as u64));
+        assert!(!group.compare);
+        group.push(job(JOBS_MAX), JOBS_MAX as u64);
+        assert!(group.compare && !group.has(&job(JOBS_MAX).path));
+    }
+
+    /// What was created while the listings were compared may be in neither of them.
+    #[test]
+    fn what_a_comparison_found_comes_first_and_what_came_meanwhile_stays() {
+        let mut group = group();
+        for (n, number) in [(5, 1), (2, 2), (9, 3)] {
+            group.push(job(n), number);
+        }
+        group.compare = true;
+        assert_eq!(group.replace(vec![job(1), job(2)], 3), 8);
+        assert!(!group.compare);
+        assert_eq!(left(&mut group), [1, 2, 5, 9].map(job));
+    }
+}

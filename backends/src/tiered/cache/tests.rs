@@ -53,6 +53,17 @@ fn a_part_is_answered_once_it_came_twice_also_after_a_restart() {
 }
 
 #[test]
+fn a_directory_that_served_another_store_answers_nothing_of_it() {
+    let root = tempfile::tempdir().unwrap();
+    let object = path("namespaces/a/segments/1");
+    let cache = open(root.path(), 1 << 20);
+    (0..2).for_each(|_| cache.put(&object, version(), 2, &content(2)));
+    let directory = Arc::new(OsDirectory::open(root.path()).unwrap());
+    let other = Cache::new(CacheOptions { directory, store: "s3://c".into(), bytes_max: 1 << 20 });
+    assert_eq!(other.get(&object, version(), 2), Held::Nothing);
+}
+
+#[test]
 fn what_came_differently_is_not_answered() {
     let root = tempfile::tempdir().unwrap();
     let object = path("namespaces/a/segments/1");
