@@ -15,6 +15,7 @@ use walkeep::core::{Backend, Error, FrameNo, GroupName, MemberName, Namespace, O
 use walkeep::{Bucket, Handles, Writer, newest_manifest, remove};
 use walkeep_tests::flaky::{Fault, Flaky};
 use walkeep_tests::handles::handles;
+use walkeep_tests::interrupted::Interrupted;
 use walkeep_tests::page_log::PageLog;
 
 fn namespace(name: &str) -> Namespace {
@@ -34,6 +35,9 @@ fn empty(shards: u32, seed: u64) -> Arc<dyn Catalog> {
     let shards = ShardCount::new(shards).unwrap();
     Arc::new(RedbCatalog::in_memory(shards, handles.clock, &*handles.random).unwrap())
 }
+
+/// What is done to a catalog.
+type OnCatalog<'a, T> = dyn Fn(&dyn Catalog) -> T + 'a;
 
 /// A catalog of two namespaces, whose logs are in the store.
 struct Scene {
@@ -314,6 +318,106 @@ async fn an_older_state_of_the_catalog_does_not_replace_its_copies() {
     let (group, member) = (GroupName::new("readers").unwrap(), MemberName::new("one").unwrap());
     let position = restored.position(&namespace("shop"), &group, &member).unwrap().unwrap();
     assert_eq!(position.frame_no, FrameNo::new(7).unwrap());
+}
+
+/// A catalog that is restored elsewhere while this one copies: who is told that all was copied can rely on that.
+#[tokio::test]
+async fn what_is_said_to_be_copied_is_what_is_restored_elsewhere() {
+    let (mut fenced, mut copied) = (0, 0);
+    for at in 0.. {
+        let scene = Scene::new().await;
+        init(&scene.bucket, &scene.catalog, &seeded(2)).await.unwrap();
+        copy(&scene.bucket, &scene.catalog, &seeded(70)).await.unwrap();
+        scene.ack(&namespace("shop"), "readers", 7).unwrap();
+        let interrupted = Arc::new(Interrupted::over(Arc::clone(&scene.backend)));
+        let ours = Bucket::new(Arc::clone(&interrupted), None).unwrap().named("memory");
+        let (theirs, restored) = (scene.bucket.clone(), empty(4, 9));
+        let elsewhere = Arc::clone(&restored);
+        interrupted.interrupt(at, async move {
+            restore(&theirs, &elsewhere, &seeded(4)).await.unwrap();
+        });
+        let outcome = copy(&ours, &scene.catalog, &seeded(70)).await;
+        if !interrupted.was_interrupted() {
+            break;
+        }
+        let (group, member) = (GroupName::new("readers").unwrap(), MemberName::new("one").unwrap());
+        let position = restored.position(&namespace("shop"), &group, &member).unwrap().unwrap();
+        match outcome {
+            Ok(_) => assert_eq!(position.frame_no, FrameNo::new(7).unwrap(), "at call {at}"),
+            Err(Error::Fenced { .. }) => fenced += 1,
+            Err(error) => panic!("at call {at}: {error}"),
+        }
+        copied += u64::from(position.frame_no == FrameNo::new(7).unwrap());
+    }
+    assert!(fenced > 3 && copied > 1, "{fenced} {copied}");
+}
+
+/// Positions are copied apart from the groups that they belong to: what is deleted is gone from both.
+#[tokio::test]
+async fn what_was_deleted_does_not_keep_the_rest_from_being_restored() {
+    let (group, member) = (&GroupName::new("readers").unwrap(), &MemberName::new("one").unwrap());
+    let shop = &namespace("shop");
+    let deletions: [&OnCatalog<'_, bool>; 3] = [
+        &|catalog| catalog.delete_namespace(shop).unwrap().existed,
+        &|catalog| catalog.delete_group(shop, group).unwrap().is_some(),
+        &|catalog| catalog.delete_member(shop, group, member).unwrap(),
+    ];
+    for delete in deletions {
+        let scene = Scene::new().await;
+        init(&scene.bucket, &scene.catalog, &seeded(2)).await.unwrap();
+        copy(&scene.bucket, &scene.catalog, &seeded(70)).await.unwrap();
+        assert!(delete(&*scene.catalog));
+        copy(&scene.bucket, &scene.catalog, &seeded(70)).await.unwrap();
+        let restored = empty(4, 9);
+        restore(&scene.bucket, &restored, &seeded(4)).await.unwrap();
+        assert_eq!(records(&*restored), records(&*scene.catalog));
+    }
+}
+
+#[tokio::test]
+async fn a_catalog_that_has_anything_is_not_restored_into() {
+    let scene = Scene::new().await;
+    init(&scene.bucket, &scene.catalog, &seeded(2)).await.unwrap();
+    copy(&scene.bucket, &scene.catalog, &seeded(70)).await.unwrap();
+    let fill: [&OnCatalog<'_, ()>; 2] = [
+        &|catalog| drop(catalog.create_namespace(&namespace("own"), &NamespaceSettings::default()).unwrap()),
+        &|catalog| drop(catalog.register_node(&node("own"), "own:1", &Default::default()).unwrap()),
+    ];
+    for fill in fill {
+        let full = empty(4, 9);
+        fill(&*full);
+        let (before, error) = (records(&*full), restore(&scene.bucket, &full, &seeded(4)).await.unwrap_err());
+        assert!(error.to_string().contains("it is not empty"), "{error}");
+        assert_eq!(records(&*full), before);
+    }
+}
+
+/// Who takes over in the wrong store is told before anything is given to it.
+#[tokio::test]
+async fn a_namespace_is_not_taken_over_in_a_store_without_its_log() {
+    let scene = Scene::new().await;
+    let before = scene.catalog.assignment(&namespace("shop")).unwrap();
+    let other = Bucket::new(Arc::new(Memory::new()), None).unwrap();
+    let (shop, to, handles) = (namespace("shop"), node("b"), seeded(5));
+    let taken = take_over(&scene.catalog, &other, &shop, &to, None, PageSize::MIN, &handles).await;
+    assert!(matches!(taken, Err(Error::NotFound { .. })), "{taken:?}");
+    assert_eq!(scene.catalog.assignment(&shop).unwrap(), before);
+    assert!(newest_manifest(&other, &shop).await.unwrap().is_none());
+}
+
+/// What a fenced writer stored late counts for nobody, and is not registered.
+#[tokio::test]
+async fn segments_of_a_fenced_writer_are_not_registered() {
+    let scene = Scene::new().await;
+    let shop = namespace("shop");
+    let mut old = scene.take(&shop, "a", 7).await.unwrap();
+    store(&mut old, 1).await.unwrap();
+    sync_segments(&scene.bucket, &scene.catalog, &shop, Look::Whole).await.unwrap();
+    let before = scene.catalog.segments(&shop, None, 99).unwrap();
+    let _new = scene.take(&shop, "b", 8).await.unwrap();
+    assert!(matches!(store(&mut old, 1).await, Err(Error::Fenced { .. })));
+    let changes = sync_segments(&scene.bucket, &scene.catalog, &shop, Look::Whole).await.unwrap();
+    assert_eq!((changes.added, scene.catalog.segments(&shop, None, 99).unwrap()), (0, before));
 }
 
 #[tokio::test]

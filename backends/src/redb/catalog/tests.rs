@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use walkeep_core::catalog::{Catalog, CatalogIdentity, CatalogPart, NamespaceSettings, NodeId};
+use walkeep_core::catalog::{
+    Catalog, CatalogIdentity, CatalogPart, CatalogRecord, FollowerGroup, NamespaceRecord, NamespaceSettings,
+    NodeId,
+};
 use walkeep_core::conformance::catalog as suite;
 use walkeep_core::shards::{ShardCount, ShardNo, ShardPurpose};
-use walkeep_core::{Clock, Directory, Error, Namespace};
+use walkeep_core::{Clock, Directory, Error, GroupName, Namespace, UnixMillis};
 
 use super::RedbCatalog;
 use super::table::Numbers;
@@ -52,6 +55,23 @@ fn it_conforms_on_disk_and_through_reopening() {
         suite::everything(&open(directory.path(), &options(shards)).unwrap());
         suite::reopening(&mut || Box::new(open(directory.path(), &options(1)).unwrap()));
     }
+}
+
+/// Records of several shards, one of which is refused by its shard.
+#[test]
+fn records_of_which_one_is_refused_are_not_put_in() {
+    let catalog = RedbCatalog::in_memory(count(16), Arc::new(SystemClock), &SystemRandom).unwrap();
+    let record = |n| NamespaceRecord::new(&namespace(&format!("n{n}")), &Default::default(), UnixMillis(5));
+    let mut records = (0..50).map(|n| CatalogRecord::Namespace(record(n).unwrap())).collect::<Vec<_>>();
+    // In the last shard, which comes after the others.
+    let nowhere = (0..).map(|n| format!("nowhere{n}")).find(|name| count(16).shard_of(name) == ShardNo(15));
+    let group = GroupName::new("readers").unwrap();
+    let homeless = FollowerGroup::new(&namespace(&nowhere.unwrap()), &group, UnixMillis(5));
+    records.push(CatalogRecord::Group(homeless));
+    assert!(matches!(catalog.insert(&records), Err(Error::Invalid { .. })));
+    assert_eq!(catalog.namespaces("", None, 99).unwrap(), []);
+    records.pop();
+    assert_eq!(catalog.insert(&records).unwrap().added, 50);
 }
 
 #[test]

@@ -21,6 +21,19 @@ pub(super) fn layout(bucket: &Bucket) -> CopyLayout {
 
 /// The newest claim of a store.
 pub(super) async fn newest(bucket: &Bucket) -> Result<Option<StoredClaim>> {
+    for _ in 0..ATTEMPTS {
+        match newest_listed(bucket).await {
+            // Somebody has claimed since it was listed, and deleted this one.
+            Err(Error::NotFound { .. }) => {}
+            newest => return newest,
+        }
+    }
+    let what =
+        format!("{}: the newest claim of the catalog is deleted each time that it was listed", bucket.name());
+    Err(Error::Unavailable { what, source: None })
+}
+
+async fn newest_listed(bucket: &Bucket) -> Result<Option<StoredClaim>> {
     let layout = layout(bucket);
     let folder = layout.claims();
     let mut after = None;
