@@ -20,6 +20,7 @@ use walkeep_tests::handles::handles;
 use walkeep_tests::history::History;
 use walkeep_tests::interrupted::Interrupted;
 use walkeep_tests::persistent::Persistent;
+use walkeep_tests::sick::Sick;
 
 fn path(text: &str) -> ObjectPath {
     ObjectPath::new(text).unwrap()
@@ -428,4 +429,20 @@ async fn the_second_store_catches_up_after_it_was_away_and_is_at_any_time_what_t
     assert_eq!((report.segments, report.problems.len()), (30, 0));
     assert!(seen.is_sorted(), "{seen:?}");
     assert_eq!(first.inner().objects(), second.inner().objects());
+}
+
+/// A copy that is under way when its object is deleted would bring it back, in the second store alone.
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_while_it_is_copied_stays_deleted() {
+    let (first, slow) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+    let second = Arc::new(Sick::over(Arc::clone(&slow), Duration::from_secs(10)));
+    let ours = mirror(Arc::clone(&first), second, MirrorAck::First);
+    let name = path("namespaces/a/segments/1");
+    ours.put_new(None, &name, vec![1; 100].into()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(ours.status().waiting > 0 && slow.objects().is_empty(), "{:?}", ours.status());
+    ours.delete(None, &[name]).await.unwrap();
+    settled(&ours).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(first.objects().is_empty() && slow.objects().is_empty(), "{:?}", slow.objects());
 }
