@@ -1,6 +1,6 @@
 //! Everything at one moment, and what must be true of it.
 //!
-//! Invariants: [`State::judge`] looks at what is stored and what was promised, never at what somebody is about to do. What was
+//! Invariants: `State::judge` looks at what is stored and what was promised, never at what somebody is about to do. What was
 //! promised to a life of a member ([`Life`]) is forgotten with it.
 
 use std::collections::{BTreeMap, BTreeSet};
