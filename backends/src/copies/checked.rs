@@ -167,3 +167,35 @@ impl Reading {
         Footer::parse(path.as_str(), &self.tail, size).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faulty::Faults;
+    use crate::{Faulty, Memory};
+
+    /// What is too large for memory is read once more while it is sent: it must be what was checked.
+    #[tokio::test]
+    async fn a_large_object_that_is_read_differently_later_is_not_sent() {
+        let store = Arc::new(Faulty::new(Memory::new(), Faults::default(), 1).unwrap());
+        let path = ObjectPath::new("namespaces/a/segments/1").unwrap();
+        let size = MEMORY_MAX + 1000;
+        let content = vec![7; usize::try_from(size).unwrap()];
+        store.put_new(None, &path, content.into()).await.unwrap();
+        let side = Side { backend: Arc::clone(&store), config: None, name: "first" };
+        let Body::Source(source) = CheckedBody::read(&side, &path, size).await.unwrap() else { panic!() };
+        let read = async |offset: u64| {
+            let source = Arc::clone(&source);
+            let read = move || {
+                let mut bytes = vec![0; 2000];
+                source.read_exact_at(offset, &mut bytes).map(|()| bytes)
+            };
+            tokio::task::spawn_blocking(read).await.unwrap()
+        };
+        assert_eq!(read(PART - 1000).await.unwrap(), vec![7; 2000]);
+        assert_eq!(read(size - 2000).await.unwrap(), vec![7; 2000]);
+        store.set_faults(Faults { flipped_body: 1.0, ..Faults::default() }).unwrap();
+        let read = read(PART).await;
+        assert!(read.as_ref().is_err_and(|error| error.to_string().contains("differs")), "{read:?}");
+    }
+}
