@@ -64,6 +64,8 @@ impl Capturer {
                 throttle.get_or_insert_with(|| Throttle::start(self.database.clone()));
             }
         }
+        // What is made durable beside the writers is not waited for behind the barrier.
+        self.live()?.sync()?;
         drop(throttle);
         let Some(barrier) = self.live()?.barrier()? else { return Ok(Checkpointed::Later) };
         // Nobody commits now. Whoever waits does so for as long as what came meanwhile takes.

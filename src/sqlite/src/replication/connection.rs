@@ -16,8 +16,8 @@ use crate::hold::{escape, explain};
 
 /// How often the lock of a barrier is asked for. The pauses are shorter than SQLite's own, of up to 100 ms: beside a writer
 /// that makes room for moments only, those would wait for ever.
-const BARRIER_ATTEMPTS: i32 = 1000;
-const BARRIER_PAUSE: Duration = Duration::from_micros(250);
+const BARRIER_ATTEMPTS: i32 = 3000;
+const BARRIER_PAUSE: Duration = Duration::from_micros(20);
 
 /// Opens a connection to a database in WAL mode. It makes `-wal` and `-shm` if there are none.
 ///

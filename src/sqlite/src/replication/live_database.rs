@@ -263,6 +263,16 @@ impl LiveDatabase {
         done
     }
 
+    /// Makes what was copied into the database durable. SQLite does so by itself only when all of the log was copied.
+    ///
+    /// # Errors
+    ///
+    /// `Unknown`: what was copied may be lost, and is in the log.
+    pub(super) fn sync(&self) -> Result<()> {
+        let what = |error| Error::Unknown { what: format!("sync {}: {error}", self.path.display()) };
+        self.database.sync_data().map_err(what)
+    }
+
     /// From now on only we checkpoint: see [`CheckpointLock`].
     ///
     /// # Errors
