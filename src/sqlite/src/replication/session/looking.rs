@@ -15,6 +15,8 @@ const WRITER_PAUSE: Duration = Duration::from_millis(20);
 const ASIDE_BACK_OFF: Duration = Duration::from_secs(1);
 /// The log is written fast when this part of a checkpoint's bytes comes from one look to the next.
 const FAST_PART: u64 = 4;
+/// For how long it counts as written fast: a writer that we have just kept out has nothing to show for a moment.
+const FAST_FOR: Duration = Duration::from_millis(500);
 /// How long not to look at a log that has just begun to grow, or grows fast.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// So many checkpoints' bytes from one look to the next are too many: it looks again sooner.
@@ -30,9 +32,10 @@ impl Session<'_> {
             return Ok(());
         }
         let interval = self.request.options.sync_interval;
-        let look = |capturer: &mut Capturer| {
+        let written_fast = Instant::now() < self.written_fast_until;
+        let look = move |capturer: &mut Capturer| {
             let unseen = capturer.unseen()?;
-            if unseen.is_none() {
+            if unseen.is_none() && !written_fast {
                 capturer.keep_checkpoints_away(false)?;
             }
             Ok::<_, Error>((unseen, capturer.live()?.is_written()?))
@@ -55,7 +58,10 @@ impl Session<'_> {
                 }
                 self.last_activity = Instant::now();
                 let grown = bytes.saturating_sub(self.unseen_before);
-                let fast = grown >= options.checkpoint_bytes / FAST_PART;
+                if grown >= options.checkpoint_bytes / FAST_PART {
+                    self.written_fast_until = Instant::now() + FAST_FOR;
+                }
+                let fast = Instant::now() < self.written_fast_until;
                 self.unseen_before = if self.last_capture >= now { 0 } else { bytes };
                 // While the log is written fast, the writers' own checkpoints would only cost them time. What may keep us
                 // from checkpointing for long leaves it to them.

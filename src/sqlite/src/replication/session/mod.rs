@@ -65,6 +65,8 @@ pub(super) struct Session<'a> {
     last_look_found_writer: bool,
     /// Bytes of the log that were committed and not captured after the last look.
     unseen_before: u64,
+    /// Until when the log counts as written fast.
+    written_fast_until: Instant,
     /// How long to wait for the next look while commits come.
     pause: Duration,
     /// Captures in a row that local files held up.
@@ -106,6 +108,7 @@ impl<'a> Session<'a> {
             last_activity: now,
             last_look_found_writer: false,
             unseen_before: 0,
+            written_fast_until: now,
             pause: BLIND_POLL,
             local_failures: 0,
             behind_since: None,
