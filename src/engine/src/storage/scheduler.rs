@@ -63,13 +63,17 @@ fn finish<B: Backend>(shared: &Shared<B>, running: &Running, attempt: Attempt) -
     let queue = found.filter(|queue| queue.opening == running.opening)?;
     let held = queue.memory_bytes();
     let mut pause = None;
-    let outcome = match attempt {
-        Attempt::Made(outcome) => outcome,
-        Attempt::Later(wait) => {
-            if queue.phase == Phase::Running {
-                queue.phase = Phase::Paused;
-            }
-            return Some(wait);
+    match attempt {
+        Attempt::Later(wait) => pause = Some(wait),
+        Attempt::Made(Ok(_)) => queue.stored(),
+        Attempt::Made(Err(error))
+            if queue.turn.as_ref().is_some_and(|turn| turn.repeated) && is_verdict(&error) =>
+        {
+            queue.refused(&error);
+        }
+        Attempt::Made(Err(error @ (Error::Fenced { .. } | Error::Invalid { .. }))) => {
+            tracing::warn!(namespace = %running.namespace, %error, "no more of this namespace is stored");
+            queue.close(&error, error.again());
         }
         Attempt::Spoiled(error) => {
             tracing::warn!(namespace = %running.namespace, %error, "a segment is damaged before it was stored; the \
@@ -80,20 +84,8 @@ fn finish<B: Backend>(shared: &Shared<B>, running: &Running, attempt: Attempt) -
                 _ => Error::Unknown { what: format!("storing a segment of {}: {error}", running.namespace) },
             };
             queue.close(&in_turn, error);
-            state.memory_bytes -= held;
-            return None;
         }
-    };
-    match outcome {
-        Ok(_) => queue.stored(),
-        Err(error) if queue.turn.as_ref().is_some_and(|turn| turn.repeated) && is_verdict(&error) => {
-            queue.refused(&error);
-        }
-        Err(error @ (Error::Fenced { .. } | Error::Invalid { .. })) => {
-            tracing::warn!(namespace = %running.namespace, %error, "no more of this namespace is stored");
-            queue.close(&error, error.again());
-        }
-        Err(error) => {
+        Attempt::Made(Err(error)) => {
             queue.failures = queue.failures.saturating_add(1);
             // Who waits for a shutdown does not wait for a long pause.
             let length = shared.pause(if closing { 1 } else { queue.failures });

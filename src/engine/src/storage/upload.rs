@@ -141,8 +141,8 @@ impl<B: Backend> Upload<B> {
             return Ok(Attempt::Made(repeated::check(writer.bucket(), &self.namespace, segment).await));
         }
         let object = match self.object.get_or_try_init(|| self.object()).await {
-            Err(error) if is_spoiled(&error) => return Ok(Attempt::Spoiled(error)),
-            object => object?,
+            Ok(object) => object,
+            Err(error) => return unread(error),
         };
         if !self.may_begin(&object.summary.key) {
             return Ok(Attempt::Later(self.wait()));
@@ -151,9 +151,8 @@ impl<B: Backend> Upload<B> {
         // Each time: a file may have changed since the attempt before.
         let checked = object.clone();
         let check = move || sealed_reader::check(&checked);
-        match tokio::task::spawn_blocking(check).await.map_err(not_finished)? {
-            Err(error) if is_spoiled(&error) => return Ok(Attempt::Spoiled(error)),
-            checked => checked?,
+        if let Err(error) = tokio::task::spawn_blocking(check).await.map_err(not_finished)? {
+            return unread(error);
         }
         Ok(Attempt::Made(writer.store(object).await))
     }
@@ -187,15 +186,16 @@ pub(super) async fn count(bucket: &Bucket, namespace: &Namespace) -> Result<BTre
     }
 }
 
-/// Whether a segment that was read here is gone or damaged for good.
-fn is_spoiled(error: &Error) -> bool {
-    match error {
+/// What a failure to read a segment here comes to: it may be gone or damaged for good.
+fn unread(error: Error) -> Result<Attempt> {
+    let spoiled = match &error {
         Error::Corrupt(_) => true,
         Error::Io { source, .. } => {
             matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
         }
         _ => false,
-    }
+    };
+    if spoiled { Ok(Attempt::Spoiled(error)) } else { Err(error) }
 }
 
 fn no_segments() -> Error {

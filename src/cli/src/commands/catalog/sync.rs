@@ -14,7 +14,7 @@ use walkeep::core::{Catalog, Namespace};
 use walkeep::{Error, Result};
 
 use super::{CatalogArgs, PAGE, open};
-use crate::args::StoreArgs;
+use crate::args::{NAMESPACE_VARIABLE, StoreArgs};
 use crate::output;
 use crate::store::Store;
 
@@ -25,7 +25,7 @@ pub(crate) struct SyncArgs {
     #[command(flatten)]
     at: CatalogArgs,
     /// The namespace; by default all that the catalog has in this store
-    #[arg(short, long, value_name = "NS", env = "WALKEEP_NAMESPACE")]
+    #[arg(short, long, value_name = "NS", env = NAMESPACE_VARIABLE)]
     namespace: Option<Namespace>,
     /// Look only at what is new since the last time: fewer requests, and what was compacted or deleted since is not noticed
     #[arg(long)]

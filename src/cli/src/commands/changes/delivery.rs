@@ -12,6 +12,7 @@ use walkeep_sqlite::rows::{RowChanges, hexadecimal};
 
 use super::ChangesArgs;
 use super::rows::Rows;
+use crate::args::NAMESPACE_VARIABLE;
 use crate::failure::CommandFailed;
 use crate::output;
 
@@ -120,7 +121,7 @@ async fn hand_over(command: &str, line: String, namespace: &Namespace, frame: Fr
 fn execute(command: &str, line: &str, namespace: &str, frame: FrameNo) -> io::Result<ExitStatus> {
     let mut child = Command::new("sh")
         .args(["-c", command])
-        .env("WALKEEP_NAMESPACE", namespace)
+        .env(NAMESPACE_VARIABLE, namespace)
         .env("WALKEEP_FRAME", frame.to_string())
         .stdin(Stdio::piped())
         .spawn()?;
