@@ -1,8 +1,8 @@
-//! Makes `fixtures/redb-v1`: `cargo run -p walkeep-tests --bin make_redb_fixture -- fixtures/v1/store fixtures/redb-v1`, the
-//! latter a new directory.
+//! Makes `fixtures/redb-v1` and `fixtures/redb-v2`: `cargo run -p walkeep-tests --bin make_redb_fixture -- fixtures/v1/store fixtures/redb-v1 1`, the
+//! second a new directory, the last the version of the set.
 //!
 //! It is run once per version of the sets of shards. The bytes stay as they are for ever; this program says how they came
-//! to be. New sets are of a newer version; one of version 1 is begun by its layout, as if its making had been cut short.
+//! to be. New sets are of a newer version; an older one is begun by its layout, as if its making had been cut short.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -20,14 +20,16 @@ use walkeep_tests::redb_fixture::{LARGE, large};
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
-    let (Some(store), Some(set)) = (arguments.next(), arguments.next()) else {
-        panic!("usage: make_redb_fixture STORE DIRECTORY")
+    let (Some(store), Some(set), Some(version)) = (arguments.next(), arguments.next(), arguments.next())
+    else {
+        panic!("usage: make_redb_fixture STORE DIRECTORY VERSION")
     };
+    let version = version.parse().unwrap();
     let (store, set) = (Path::new(&store), Path::new(&set));
     std::fs::create_dir(set).unwrap();
     let layout = ShardLayout {
-        version: 1,
-        id: ShardSetId(0x7761_6c6b_6565_7001),
+        version,
+        id: ShardSetId(0x7761_6c6b_6565_7000 + u128::from(version)),
         purpose: ShardPurpose::Segments,
         shards: ShardCount::new(2).unwrap(),
         state: ShardSetState::Creating,
