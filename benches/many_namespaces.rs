@@ -34,6 +34,9 @@ use walkeep_benches::{images, segment};
 /// How many segments are under way at once.
 const UNDER_WAY: [usize; 3] = [64, 512, 4096];
 
+/// The memory of a redb store, as a server gives it; the directory has the memory of the machine.
+const CACHE_BYTES: usize = 256 << 20;
+
 struct Fleet {
     store: DynBackend,
     namespaces: u64,
@@ -122,6 +125,7 @@ fn stores(root: &Path, slower: Option<Duration>) -> Vec<(String, DynBackend)> {
     for shards in [1, 4, 16] {
         let options = ShardsOptions {
             shards: Some(ShardCount::new(shards).unwrap()),
+            cache_bytes: CACHE_BYTES,
             ..ShardsOptions::new(ShardPurpose::Segments)
         };
         let name = format!("redb-{shards}");

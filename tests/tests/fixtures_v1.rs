@@ -183,19 +183,19 @@ fn the_states_of_replicas_are_read_and_written_the_same() {
     }
 }
 
-/// The set of shards of version 1, in a directory where it can be written to.
-fn redb_v1() -> TempDir {
+/// The set of shards of a version, in a directory where it can be written to.
+fn redb_fixture(version: u32) -> TempDir {
     let root = tempfile::tempdir().unwrap();
-    for (name, bytes) in files("../redb-v1") {
+    for (name, bytes) in files(&format!("../redb-v{version}")) {
         std::fs::write(root.path().join(name), bytes).unwrap();
     }
     root
 }
 
-fn open_redb(root: &Path) -> Redb {
+fn open_redb(root: &Path, version: u32) -> Redb {
     let options = ShardsOptions { create: false, check: true, ..ShardsOptions::new(ShardPurpose::Segments) };
     let redb = Redb::new(RedbConfig::open(root, &options).unwrap());
-    assert_eq!(redb.default_config().shards().layout().version, 1);
+    assert_eq!(redb.default_config().shards().layout().version, version);
     assert_eq!(redb.default_config().misplaced().count(), 0);
     redb
 }
@@ -213,8 +213,8 @@ async fn objects(redb: &Redb) -> Vec<(String, Vec<u8>)> {
     objects
 }
 
-/// What was put into that set.
-fn redb_v1_content() -> Vec<(String, Vec<u8>)> {
+/// What was put into these sets.
+fn redb_content() -> Vec<(String, Vec<u8>)> {
     let folders = ["manifest", "segments"].map(|folder| format!("namespaces/fixture/{folder}"));
     let of = |folder: &String| {
         let file = move |(name, bytes)| (format!("{folder}/{name}"), bytes);
@@ -224,10 +224,16 @@ fn redb_v1_content() -> Vec<(String, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn a_set_of_shards_gives_what_was_put_into_it_and_goes_on() {
-    let root = redb_v1();
-    let redb = open_redb(root.path());
-    let mut expected = redb_v1_content();
+async fn sets_of_shards_give_what_was_put_into_them_and_go_on() {
+    for version in [1, 2] {
+        a_set_gives_what_was_put_into_it_and_goes_on(version).await;
+    }
+}
+
+async fn a_set_gives_what_was_put_into_it_and_goes_on(version: u32) {
+    let root = redb_fixture(version);
+    let redb = open_redb(root.path(), version);
+    let mut expected = redb_content();
     assert_eq!(expected.len(), 11);
     assert!(objects(&redb).await == expected);
     let (path, content) = (ObjectPath::new(LARGE).unwrap(), large());
@@ -253,7 +259,7 @@ async fn a_set_of_shards_gives_what_was_put_into_it_and_goes_on() {
     let (commits, frames) = (log.commits.clone(), log.frames.len() as u64);
     drop(log);
 
-    let redb = open_redb(root.path());
+    let redb = open_redb(root.path(), version);
     let bucket = Bucket::new(Arc::new(redb.clone()), None).unwrap();
     for recorded in &commits {
         let point = RestorePoint::Frame(recorded.commit.frame_no);

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
-use walkeep_core::shards::{ShardLayout, ShardNo};
+use walkeep_core::shards::ShardNo;
 use walkeep_core::{Body, Clock, Error, ObjectPath, Result};
 
 use super::failure::Step;
@@ -195,14 +195,13 @@ fn sort_puts(waiting: &mut [Waiting]) {
 
 fn commit_all(lane: &Lane, mut waiting: Vec<Waiting>) {
     sort_puts(&mut waiting);
-    let packed = lane.shards.layout().version >= ShardLayout::PACKED;
+    let version = lane.shards.layout().version;
     let done = lane.shard().and_then(|shard| {
-        shard.write(|transaction| {
-            let mut writing = Writing::begin(transaction, packed)?;
+        shard.write_rows(|transaction, recent| {
+            let mut writing = Writing::begin(transaction, version, recent, shard.rows_waiting_max())?;
             let orders = waiting.iter().map(|waiting| waiting.order.carry_out(&mut writing, &*lane.clock));
             let outcomes = orders.collect::<Step<Vec<_>>>()?;
-            writing.finish()?;
-            Ok(outcomes)
+            Ok((outcomes, writing.finish()?))
         })
     });
     let outcomes = match done {

@@ -7,7 +7,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use walkeep_core::{ObjectMeta, ObjectPath, Result};
 
 use super::committer::Lane;
-use super::objects;
+use super::shard_listing;
 
 /// How many entries are read at once, of all shards together.
 const PAGE: usize = 1024;
@@ -36,7 +36,7 @@ impl Listed for Objects {
     fn page(&self, lane: &Lane, last: Option<&ObjectMeta>, limit: usize) -> Result<Vec<ObjectMeta>> {
         let after = last.map(|last| &last.path).or(self.after.as_ref());
         let after = after.filter(|after| **after > self.prefix).unwrap_or(&self.prefix);
-        lane.shard()?.read(|transaction| objects::list(transaction, &self.prefix, after.as_str(), limit))
+        shard_listing::list(lane.shard()?, &self.prefix, after.as_str(), limit)
     }
 
     fn order(item: &ObjectMeta) -> String {
@@ -56,8 +56,7 @@ impl Listed for Directories {
 
     fn page(&self, lane: &Lane, last: Option<&String>, limit: usize) -> Result<Vec<String>> {
         let after = last.or(self.after.as_ref()).map(String::as_str);
-        let prefix = self.prefix.as_str();
-        lane.shard()?.read(|transaction| objects::directories(transaction, prefix, after, limit))
+        shard_listing::directories(lane.shard()?, self.prefix.as_str(), after, limit)
     }
 
     fn order(item: &String) -> String {

@@ -1,4 +1,4 @@
-//! Where a sharded redb store is, as users write it: `redb:///path[?shards=N]`.
+//! Where a sharded redb store is, as users write it: `redb:///path[?shards=N&cache=MIB]`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,13 @@ use super::options::ShardsOptions;
 use super::store::RedbConfig;
 
 /// What such a store may be called, in one line.
-pub(crate) const FORM: &str = "redb:///path[?shards=N]";
+pub(crate) const FORM: &str = "redb:///path[?shards=N&cache=MIB]";
 
 /// The settings behind `?`, for help texts.
 pub(crate) const SETTINGS: &str = "\
 Settings of redb:///path, many small databases in a few files of one directory, for one process at a time:
-  shards=N              how many files a new store has: 1, 2, 4 … 256; 4 by default";
+  shards=N              how many files a new store has: 1, 2, 4 … 256; 4 by default
+  cache=MIB             how much memory it may use in this process for what it reads and writes, in MiB; 64 by default";
 
 /// A place for a sharded redb store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub struct RedbLocation {
     pub path: PathBuf,
     /// How many shards it must have, and has if it is new; `None` for what it has.
     pub shards: Option<ShardCount>,
+    /// How much memory it may use for what is read and written, in MiB; `None` for the default of [`ShardsOptions`]. It counts where this
+    /// process opens the store, not where it has it open already.
+    pub cache_mib: Option<u16>,
 }
 
 impl RedbLocation {
@@ -34,8 +38,9 @@ impl RedbLocation {
     ///
     /// As [`RedbConfig::shared`].
     pub fn open(&self, create: bool) -> Result<RedbConfig> {
-        let options =
-            ShardsOptions { shards: self.shards, create, ..ShardsOptions::new(ShardPurpose::Segments) };
+        let usual = ShardsOptions::new(ShardPurpose::Segments);
+        let cache_bytes = self.cache_mib.map_or(usual.cache_bytes, |mib| usize::from(mib) << 20);
+        let options = ShardsOptions { shards: self.shards, create, cache_bytes, ..usual };
         RedbConfig::shared(&self.path, &options)
     }
 }
@@ -49,21 +54,30 @@ impl FromStr for RedbLocation {
         if !path.starts_with('/') {
             return Err(Error::invalid("a redb URL without an absolute path", format!("it is {FORM}")));
         }
-        let mut shards = None;
+        let (mut shards, mut cache_mib) = (None, None);
         for setting in query.split('&').filter(|setting| !setting.is_empty()) {
             let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
-            if key != "shards" {
-                return Err(Error::invalid(
-                    format!("the key {key:?} of the address"),
-                    "the only one is shards",
-                ));
-            }
-            if shards.replace(value.parse()?).is_some() {
-                return Err(Error::invalid("the key \"shards\" of the address", "it stands there twice"));
+            let twice = match key {
+                "shards" => shards.replace(value.parse()?).is_some(),
+                "cache" => cache_mib.replace(mib(value)?).is_some(),
+                _ => {
+                    let what = format!("the key {key:?} of the address");
+                    return Err(Error::invalid(what, "there are shards and cache"));
+                }
+            };
+            if twice {
+                let what = format!("the key {key:?} of the address");
+                return Err(Error::invalid(what, "it stands there twice"));
             }
         }
-        Ok(Self { path: Path::new(path).to_path_buf(), shards })
+        Ok(Self { path: Path::new(path).to_path_buf(), shards, cache_mib })
     }
+}
+
+/// A size of a cache, at least 1.
+fn mib(text: &str) -> Result<u16> {
+    let wrong = || Error::invalid(format!("cache={text}"), "it is a number of MiB, from 1 to 65535");
+    text.parse().ok().filter(|mib| *mib > 0).ok_or_else(wrong)
 }
 
 /// Enough to find the place again, without settings.
@@ -79,7 +93,8 @@ mod tests {
 
     #[test]
     fn addresses_are_understood_and_shown_without_settings() {
-        let location: RedbLocation = "redb:///var/store?shards=16".parse().unwrap();
+        let location: RedbLocation = "redb:///var/store?shards=16&cache=256".parse().unwrap();
+        assert_eq!(location.cache_mib, Some(256));
         assert_eq!(location.shards, Some(ShardCount::new(16).unwrap()));
         assert_eq!(location.to_string(), "redb:///var/store");
         assert_eq!("redb:///var/store".parse::<RedbLocation>().unwrap().shards, None);
@@ -90,7 +105,11 @@ mod tests {
         for (text, says) in [
             ("redb://var/store", "absolute path"),
             ("redb://", "absolute path"),
-            ("redb:///x?shard=4", "the only one is shards"),
+            ("redb:///x?shard=4", "there are shards and cache"),
+            ("redb:///x?cache=0", "a number of MiB"),
+            ("redb:///x?cache=64M", "a number of MiB"),
+            ("redb:///x?cache=70000", "a number of MiB"),
+            ("redb:///x?cache=1&cache=1", "twice"),
             ("redb:///x?shards=4&shards=4", "twice"),
             ("redb:///x?shards=3", "power of two"),
             ("redb:///x?shards=0", "power of two"),

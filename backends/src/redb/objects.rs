@@ -6,16 +6,17 @@
 //!
 //! They are written by [`Writing`](super::writing::Writing).
 
-use std::ops::{Bound, Range};
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError};
-use walkeep_core::{ByteRange, Error, ObjectMeta, ObjectPath, Result};
+use walkeep_core::{ByteRange, Error, ObjectPath, Result};
 
 use super::checked;
 use super::failure::Step;
 use super::packs::{self, PACKS_TABLE, Record};
 use super::row::{OBJECTS, Row, Whereabouts};
+use super::shard::Shard;
 
 pub(super) const CHUNKS: &str = "chunks";
 
@@ -33,23 +34,37 @@ pub(super) fn chunk_key(path: &str, number: u32) -> Vec<u8> {
 }
 
 /// The table, or `None` while nothing was ever written.
-fn existing<T>(opened: Result<T, TableError>) -> Step<Option<T>> {
+pub(super) fn existing<T>(opened: Result<T, TableError>) -> Step<Option<T>> {
     match opened {
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         opened => Ok(Some(opened?)),
     }
 }
 
-/// The bytes of an object in a range, each chunk checked.
-pub(super) fn get(transaction: &ReadTransaction, path: &ObjectPath, range: &ByteRange) -> Step<Bytes> {
-    let path = path.as_str();
+/// The row of an object in the table.
+fn find(transaction: &ReadTransaction, path: &str) -> Step<Row> {
     let missing = || Error::not_found(path);
     let objects = existing(transaction.open_table(OBJECTS_TABLE))?.ok_or_else(missing)?;
     let Some(row) = objects.get(path)? else {
         check_neighbours(&objects, path)?;
         return Err(missing().into());
     };
-    let row = Row::decode(path, row.value())?;
+    Ok(Row::decode(path, row.value())?)
+}
+
+/// The bytes of an object in a range, each chunk checked.
+pub(super) fn get(shard: &Shard, path: &ObjectPath, range: &ByteRange) -> Result<Bytes> {
+    let path = path.as_str();
+    shard.read_rows(
+        |recent| recent.get(path),
+        |transaction, recent| {
+            let row = recent.map_or_else(|| find(transaction, path), Ok)?;
+            get_of_row(transaction, path, row, range)
+        },
+    )
+}
+
+fn get_of_row(transaction: &ReadTransaction, path: &str, row: Row, range: &ByteRange) -> Step<Bytes> {
     let range = range.resolve(row.len);
     match row.whereabouts {
         _ if range.is_empty() => Ok(Bytes::new()),
@@ -131,83 +146,10 @@ pub(super) fn check_neighbours(
     Ok(false)
 }
 
-/// At most `limit` objects below `prefix`, in key order, strictly behind `after` (a key, or the prefix itself).
-pub(super) fn list(
-    transaction: &ReadTransaction,
-    prefix: &ObjectPath,
-    after: &str,
-    limit: usize,
-) -> Step<Vec<ObjectMeta>> {
-    let Some(objects) = existing(transaction.open_table(OBJECTS_TABLE))? else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    for entry in objects.range::<&str>((Bound::Excluded(after), Bound::Unbounded))? {
-        if found.len() == limit {
-            break;
-        }
-        let (path, row) = entry?;
-        let path = path.value();
-        // The order and the checksum of what is behind the end of the prefix are not looked at.
-        if !path.starts_with(prefix.as_str()) {
-            break;
-        }
-        let row = Row::decode(path, row.value())?;
-        let meta = ObjectMeta { path: ObjectPath::new(path)?, size: row.len, modified: Some(row.stored) };
-        if meta.path.below(prefix).is_some() {
-            found.push(meta);
-        }
-    }
-    Ok(found)
-}
-
-/// The names of the directories directly below `prefix` that hold an object, at most `limit` behind the name `after`, in
-/// order of `{name}/`. One look-up for each.
-pub(super) fn directories(
-    transaction: &ReadTransaction,
-    prefix: &str,
-    after: Option<&str>,
-    limit: usize,
-) -> Step<Vec<String>> {
-    let Some(objects) = existing(transaction.open_table(OBJECTS_TABLE))? else { return Ok(Vec::new()) };
-    let lead = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-    // The character behind '/': what is in the directory `name` lies before `name0`.
-    let behind = |name: &str| format!("{lead}{name}0");
-    let mut from = after.map_or_else(|| lead.clone(), behind);
-    let mut found = Vec::new();
-    while found.len() < limit {
-        let Some(entry) = objects.range(&*from..)?.next() else { break };
-        let (path, row) = entry?;
-        let path = path.value();
-        let Some(rest) = path.strip_prefix(&lead) else { break };
-        Row::decode(path, row.value())?;
-        from = match rest.split_once('/') {
-            Some((name, _)) => {
-                found.push(name.to_string());
-                behind(name)
-            }
-            None => format!("{path}\0"),
-        };
-    }
-    Ok(found)
-}
-
 /// What an object is kept with: the first two components of its path, `namespaces/{name}`.
 pub(super) fn group_of(path: &str) -> &str {
     let second = path.split_once('/').and_then(|(first, rest)| rest.find('/').map(|at| first.len() + 1 + at));
     second.and_then(|end| path.get(..end)).unwrap_or(path)
-}
-
-/// Hands every group of a shard to `see`, one look-up for each.
-pub(super) fn each_group(transaction: &ReadTransaction, see: &mut dyn FnMut(&str)) -> Step<()> {
-    let Some(objects) = existing(transaction.open_table(OBJECTS_TABLE))? else { return Ok(()) };
-    let mut from = String::new();
-    while let Some(entry) = objects.range(&*from..)?.next() {
-        let path = entry?.0;
-        let (path, group) = (path.value(), group_of(path.value()));
-        see(group);
-        // An object that is named like a group stands before what is in it.
-        from = if path == group { format!("{path}\0") } else { format!("{group}0") };
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@ use walkeep_core::{Error, Random, Result, ShardSetId};
 use super::identity;
 use super::layout_file;
 use super::options::ShardsOptions;
+use super::place::Place;
 use super::set_lock::SetLock;
-use super::shard::{Place, Shard};
+use super::shard::Shard;
 
 /// A set that was opened: its layout, its shards in order, and the lock.
 pub(super) type Opened = (ShardLayout, Vec<Shard>, SetLock);
@@ -47,6 +48,7 @@ pub(super) fn open(
         layout,
         cache_bytes: options.cache_of_each(layout.shards),
         check: options.check,
+        rows_waiting: options.rows_of_each(layout.shards),
     };
     let files = shard_files(&**directory, name)?;
     let wanted = layout.shards.all().map(identity::file_name).collect::<BTreeSet<_>>();

@@ -17,6 +17,9 @@ pub struct ShardsOptions {
     pub create: bool,
     /// How much memory all shards together may use for what was read and what is about to be written, in bytes.
     pub cache_bytes: usize,
+    /// How many rows of small objects may wait in memory, in all shards together, before they are written (`docs/redb.md`); one takes about
+    /// 256 bytes. The fewer, the more is written.
+    pub rows_waiting: usize,
     /// How long to wait for another process that has the set open.
     pub lock_wait: Duration,
     /// Whether all pages are checked at every opening, not only after a crash. That reads everything.
@@ -34,9 +37,15 @@ impl ShardsOptions {
             shards_if_new: ShardCount::new(4).unwrap_or(ShardCount::ONE),
             create: true,
             cache_bytes: 64 << 20,
+            rows_waiting: 128 << 10,
             lock_wait: Duration::from_secs(2),
             check: false,
         }
+    }
+
+    /// How many rows may wait in each of so many shards.
+    pub(super) fn rows_of_each(&self, shards: ShardCount) -> usize {
+        self.rows_waiting / usize::from(shards.get())
     }
 
     /// The cache of each of so many shards.

@@ -1,5 +1,5 @@
-//! Small objects in packs: what is deleted gives its space back, and sets of version 1, which have none, go on as they were.
-#![expect(clippy::disallowed_methods, reason = "a set of version 1 is begun by hand")]
+//! Small objects in packs: what is deleted gives its space back, and sets of older versions go on as they were.
+#![expect(clippy::disallowed_methods, reason = "older sets are begun by hand")]
 
 use std::path::Path;
 
@@ -8,8 +8,9 @@ use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use walkeep_core::shards::{ShardCount, ShardLayout, ShardPurpose, ShardSetState};
 use walkeep_core::{Backend, Body, ByteRange, Error, ObjectPath, ShardSetId, UnixMillis, conformance};
 
-use super::objects::CHUNKS_TABLE;
-use super::packs::PACKS_TABLE;
+use super::objects::{CHUNKS_TABLE, OBJECTS_TABLE};
+use super::packs::{self, PACKS_TABLE};
+use super::recent::MARKS_TABLE;
 use super::writing::Writing;
 use super::{Redb, RedbConfig, ShardsOptions, Step};
 
@@ -53,12 +54,12 @@ fn packs(redb: &Redb) -> (u64, u64) {
 async fn deletes_leave_packs_that_are_at_least_half_alive_and_everything_else_readable() {
     let root = tempfile::tempdir().unwrap();
     let redb = open(root.path());
-    let put = redb.default_config().shards().iter().next().unwrap().write(|transaction| {
-        let mut writing = Writing::begin(transaction, true)?;
+    let put = redb.default_config().shards().iter().next().unwrap().write_rows(|transaction, recent| {
+        let mut writing = Writing::begin(transaction, ShardLayout::ROWS_LATER, recent, 1000)?;
         for n in 0..100 {
             writing.put_new(&path(&format!("{n:03}")), &Body::from(content(n)), UnixMillis(1))??;
         }
-        writing.finish()
+        Ok(((), writing.finish()?))
     });
     put.unwrap();
     assert_eq!(packs(&redb).0, 5);
@@ -124,34 +125,66 @@ async fn a_deletion_is_not_carried_out_before_a_put_that_was_given_up() {
     }
 }
 
-#[tokio::test]
-async fn a_set_of_version_1_works_and_stays_one() {
-    let root = tempfile::tempdir().unwrap();
+/// A set of an older version, with 20 objects of which one is deleted again.
+async fn older(root: &Path, version: u32) -> Redb {
     let layout = ShardLayout {
-        version: 1,
+        version,
         id: ShardSetId(7),
         purpose: ShardPurpose::Segments,
         shards: ShardCount::ONE,
         state: ShardSetState::Creating,
     };
-    std::fs::write(root.path().join("layout.json"), layout.encode().unwrap()).unwrap();
-    let redb = open(root.path());
+    std::fs::write(root.join("layout.json"), layout.encode().unwrap()).unwrap();
+    let redb = open(root);
     put_all(&redb, 0..20).await;
     drop(redb);
 
-    let redb = open(root.path());
-    assert_eq!(redb.default_config().shards().layout().version, 1);
+    let redb = open(root);
+    assert_eq!(redb.default_config().shards().layout().version, version);
     redb.delete(None, &[path("003")]).await.unwrap();
     for n in (0..20).filter(|n| *n != 3) {
         let got = redb.get(None, &path(&format!("{n:03}")), ByteRange::Full).await.unwrap();
         assert!(got == content(n), "{n}");
     }
+    redb
+}
+
+/// Deletes all of it; what can be asked of a store can be asked of it still.
+async fn empty_it(redb: Redb) {
+    redb.delete(None, &(0..20).map(|n| path(&format!("{n:03}"))).collect::<Vec<_>>()).await.unwrap();
+    conformance::everything(&redb, None).await;
+}
+
+#[tokio::test]
+async fn a_set_of_version_1_works_and_stays_one() {
+    let root = tempfile::tempdir().unwrap();
+    let redb = older(root.path(), 1).await;
     let (chunks, no_packs) = read(&redb, |transaction| {
         let no_packs =
             matches!(transaction.open_table(PACKS_TABLE), Err(redb::TableError::TableDoesNotExist(_)));
         Ok((transaction.open_table(CHUNKS_TABLE)?.len()?, no_packs))
     });
     assert_eq!((chunks, no_packs), (19, true));
-    redb.delete(None, &(0..20).map(|n| path(&format!("{n:03}"))).collect::<Vec<_>>()).await.unwrap();
-    conformance::everything(&redb, None).await;
+    empty_it(redb).await;
+}
+
+/// All its rows are in the table, and its packs have no dates.
+#[tokio::test]
+async fn a_set_of_version_2_works_and_stays_one() {
+    let root = tempfile::tempdir().unwrap();
+    let redb = older(root.path(), 2).await;
+    put_all(&redb, std::iter::once(3)).await;
+    let (rows, marks, dates) = read(&redb, |transaction| {
+        let marks = transaction.open_table(MARKS_TABLE).is_ok();
+        let packs = transaction.open_table(PACKS_TABLE)?;
+        let mut dates = 0;
+        for entry in packs.iter()? {
+            let (number, stored) = entry?;
+            let content = packs::open("a pack", number.value(), stored.value())?;
+            dates += packs::records(content).filter(|record| record.path.is_empty()).count();
+        }
+        Ok((transaction.open_table(OBJECTS_TABLE)?.len()?, marks, dates))
+    });
+    assert_eq!((rows, marks, dates), (20, false, 0));
+    empty_it(redb).await;
 }

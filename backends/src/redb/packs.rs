@@ -4,11 +4,14 @@
 //! A pack is a sequence of records: the length of the path and that of the body (4 bytes each, little-endian), the path, the body. Its
 //! checksum is over all of it.
 //!
+//! A record without a path is a date: its body is the time (milliseconds, 8 bytes, little-endian) at which the records behind it were
+//! stored. Sets of version 3 have them, so that a pack tells all that stands in the rows of its objects.
+//!
 //! Invariant: a record is alive if the row of its path points to it. A pack with nothing alive is removed with the commit that
 //! deleted the last; one of which less than half is alive is written anew. That is the work of [`Writing`](super::writing::Writing).
 
 use redb::TableDefinition;
-use walkeep_core::{Body, Error, Result};
+use walkeep_core::{Body, Error, Result, UnixMillis};
 
 use super::checked;
 
@@ -28,6 +31,9 @@ const RECORD_LEN_MAX: u64 = 16 << 10;
 
 /// The bytes before the path of a record.
 const HEAD_LEN: usize = 8;
+
+/// The bytes of a date.
+pub(super) const DATE_LEN: usize = HEAD_LEN + 8;
 
 /// The length of the record of an object, if it is one for packs.
 pub(super) fn record_len(path: &str, body: &Body) -> Option<usize> {
@@ -70,6 +76,18 @@ pub(super) fn records(content: &[u8]) -> impl Iterator<Item = Record<'_>> {
     })
 }
 
+/// All objects of a pack whose checksum held, and when each was stored.
+pub(super) fn dated(content: &[u8]) -> impl Iterator<Item = (Record<'_>, UnixMillis)> {
+    let mut stored = UnixMillis(0);
+    records(content).filter_map(move |record| match (record.path, <[u8; 8]>::try_from(record.body)) {
+        ("", Ok(millis)) => {
+            stored = UnixMillis(u64::from_le_bytes(millis));
+            None
+        }
+        _ => Some((record, stored)),
+    })
+}
+
 /// The content of a stored pack, once its checksum held; `object` is what is looked for.
 ///
 /// # Errors
@@ -84,22 +102,36 @@ pub(super) fn open<'a>(object: &str, number: u64, stored: &'a [u8]) -> Result<&'
 pub(super) struct NewPack {
     /// Room for the checksum, and the records.
     value: Vec<u8>,
+    /// The last date in it.
+    date: Option<UnixMillis>,
+    /// Whether there is more in it than dates.
+    has_objects: bool,
 }
 
 impl NewPack {
     pub(super) fn new() -> Self {
         let mut value = Vec::with_capacity(checked::OVERHEAD + PACK_LEN);
         value.resize(checked::OVERHEAD, 0);
-        Self { value }
+        Self { value, date: None, has_objects: false }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.value.len() == checked::OVERHEAD
+    /// Whether no object is in it.
+    pub(super) const fn is_empty(&self) -> bool {
+        !self.has_objects
     }
 
     /// Whether a record of this length has room.
     pub(super) fn has_room(&self, record_len: usize) -> bool {
         self.value.len() + record_len <= checked::OVERHEAD + PACK_LEN
+    }
+
+    /// Says when what is appended next was stored, unless it says so already.
+    pub(super) fn date(&mut self, stored: UnixMillis) {
+        if self.date != Some(stored) {
+            self.date = Some(stored);
+            self.value.extend_from_slice(&[0, 0, 0, 0, 8, 0, 0, 0]);
+            self.value.extend_from_slice(&stored.get().to_le_bytes());
+        }
     }
 
     /// Appends a record; its offset. Nothing is appended when the body cannot be read.
@@ -119,6 +151,7 @@ impl NewPack {
         let body_begin = self.value.len();
         if let Body::Bytes(bytes) = body {
             self.value.extend_from_slice(bytes);
+            self.has_objects = true;
             return Ok(offset);
         }
         self.value.resize(body_begin + usize::try_from(body_len).unwrap_or_default(), 0);
@@ -127,6 +160,7 @@ impl NewPack {
             self.value.truncate(begin);
             return Err(Error::io(format!("read the body of {path}"), error));
         }
+        self.has_objects = true;
         Ok(offset)
     }
 
@@ -155,6 +189,30 @@ mod tests {
         for offset in [1, 13, 15, 23, u32::MAX] {
             assert!(Record::at(content, offset).is_none_or(|record| record.path != "c"), "{offset}");
         }
+    }
+
+    #[test]
+    fn dates_are_of_what_stands_behind_them() {
+        let mut pack = NewPack::new();
+        for (path, stored) in [("a", 5), ("b", 5), ("c", 700)] {
+            pack.date(UnixMillis(stored));
+            pack.append(path, &Body::from(path.repeat(3).into_bytes())).unwrap();
+        }
+        let stored = pack.seal(1);
+        let content = open("x", 1, &stored).unwrap();
+        assert_eq!(content.len(), 2 * DATE_LEN + 3 * 12);
+        assert_eq!(content.get(..DATE_LEN).unwrap(), [0, 0, 0, 0, 8, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
+        let found = dated(content).map(|(record, stored)| (record.offset, record.path, stored.get()));
+        assert_eq!(found.collect::<Vec<_>>(), [(16, "a", 5), (28, "b", 5), (56, "c", 700)]);
+    }
+
+    #[test]
+    fn a_date_alone_is_nothing_to_store() {
+        let mut pack = NewPack::new();
+        pack.date(UnixMillis(5));
+        assert!(pack.is_empty());
+        pack.append("a", &Body::from(Vec::new())).unwrap();
+        assert!(!pack.is_empty());
     }
 
     #[test]

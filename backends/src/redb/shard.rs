@@ -7,68 +7,27 @@
 //! - after any other failure of the disk, or a panic over damaged pages, the database is closed and opened again at the
 //!   next use, which finds what is durable.
 
-use std::io::{self, ErrorKind};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::backends::InMemoryBackend;
-use redb::{Builder, Database, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
-use walkeep_core::shards::{ShardLayout, ShardNo};
-use walkeep_core::{Directory, Error, File, Result};
+use redb::{Database, ReadTransaction, WriteTransaction};
+use walkeep_core::shards::ShardNo;
+use walkeep_core::{Error, Result};
 
 use super::failure::{Failure, Step};
 use super::identity;
-use super::shard_file::{ShardFile, Watch};
+use super::open_shard::{OpenShard, database, guarded};
+use super::place::Place;
+use super::recent::{Change, Recent};
+use super::shard_file::Watch;
 
-/// How the name of a mark ends: `shard-000.suspect`.
-const MARK: &str = "suspect";
-
-/// Where a shard is, and how it is opened.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) directory: Arc<dyn Directory>,
-    pub(super) path: PathBuf,
-    /// What it is called in messages.
-    pub(super) label: String,
-    pub(super) layout: ShardLayout,
-    pub(super) cache_bytes: usize,
-    pub(super) check: bool,
-}
-
-#[derive(Debug)]
-struct Open {
-    database: Guarded,
-    watch: Arc<Watch>,
-}
-
-/// A database that may be damaged, so that also closing it may panic.
-#[derive(Debug)]
-struct Guarded(Option<Database>);
-
-impl Guarded {
-    fn get(&self) -> Step<&Database> {
-        Ok(self.0.as_ref().ok_or(redb::Error::DatabaseClosed)?)
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let database = self.0.take();
-        let closed = guarded(|| {
-            drop(database);
-            Ok(())
-        });
-        if let Err(failure) = closed {
-            let error = failure.into_error("close a shard");
-            tracing::warn!(%error, "a shard was not closed in order; it is looked through when it is opened");
-        }
-    }
-}
+/// How many rows may wait in a shard in memory.
+const ROWS_WAITING_IN_MEMORY: usize = 1024;
 
 #[derive(Debug)]
 enum State {
-    Open(Open),
+    Open(OpenShard),
     /// To be opened again at the next use.
     Closed,
     /// Refuses everything, for this reason.
@@ -103,11 +62,7 @@ impl Shard {
         let file = place.directory.create_new(&place.path);
         let file = file.map_err(|error| Error::io(format!("create {}", place.label), error))?;
         let open = place.open_file(file)?;
-        let begun = guarded(|| {
-            let transaction = open.database.get()?.begin_write()?;
-            identity::write(&transaction, &place.layout, no)?;
-            Ok(transaction.commit()?)
-        });
+        let begun = guarded(|| open.write(|transaction| identity::write(transaction, &place.layout, no)));
         begun.map_err(|failure| failure.into_error(&format!("create {}", place.label)))?;
         Ok(Self { no, label: place.label.clone(), place: Some(place), state: RwLock::new(State::Open(open)) })
     }
@@ -121,7 +76,7 @@ impl Shard {
     /// A shard in memory.
     pub(super) fn in_memory(no: ShardNo, label: String, cache_bytes: usize) -> Result<Self> {
         let database = database(&label, cache_bytes, false, InMemoryBackend::new())?;
-        let open = Open { database: Guarded(Some(database)), watch: Arc::default() };
+        let open = OpenShard::new(database, Arc::default());
         Ok(Self { no, label, place: None, state: RwLock::new(State::Open(open)) })
     }
 
@@ -137,7 +92,7 @@ impl Shard {
     ///
     /// Those of `work`; `Corrupt` when the file is damaged; `Io`, `Exhausted`; `Io` also after a sync failed.
     pub fn read<T>(&self, work: impl FnOnce(&ReadTransaction) -> Step<T>) -> Result<T> {
-        self.with_open("read", |open| work(&open.database.get()?.begin_read()?))
+        self.with_open("read", |open| work(&open.begin_read()?))
     }
 
     /// Changes the shard, all of it or nothing, durably: one commit.
@@ -147,22 +102,38 @@ impl Shard {
     /// Those of `work`, after which nothing has changed. `Unknown` when the commit may or may not be durable. `Exhausted`
     /// when the disk is full, `Io`, `Corrupt`: nothing has changed.
     pub fn write<T>(&self, work: impl FnOnce(&WriteTransaction) -> Step<T>) -> Result<T> {
-        self.with_open("write", |open| {
-            let transaction = open.database.get()?.begin_write()?;
-            match work(&transaction) {
-                Ok(value) => {
-                    transaction.commit().map_err(Failure::Commit)?;
-                    Ok(value)
-                }
-                Err(failure) => {
-                    // What failed is the more telling, unless it left the database as it was.
-                    match transaction.abort() {
-                        Err(aborting) if failure.is_harmless() => Err(aborting.into()),
-                        _ => Err(failure),
-                    }
-                }
-            }
-        })
+        self.with_open("write", |open| open.write(work))
+    }
+
+    /// Reads rows: `recent` sees those that are not in the table yet, and `work` what it took of them and the tables, which are as
+    /// new or newer. What both have is the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shard::read`].
+    pub(super) fn read_rows<R, T>(
+        &self,
+        recent: impl FnOnce(&Recent) -> R,
+        work: impl FnOnce(&ReadTransaction, R) -> Step<T>,
+    ) -> Result<T> {
+        self.with_open("read", |open| open.read_rows(recent, work))
+    }
+
+    /// As [`Shard::write`], of a store: rows that are not in the table yet follow the commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shard::write`].
+    pub(super) fn write_rows<T>(
+        &self,
+        work: impl FnOnce(&WriteTransaction, &Recent) -> Step<(T, Change)>,
+    ) -> Result<T> {
+        self.with_open("write", |open| open.write_rows(work))
+    }
+
+    /// How many rows may wait.
+    pub(super) fn rows_waiting_max(&self) -> usize {
+        self.place.as_ref().map_or(ROWS_WAITING_IN_MEMORY, |place| place.rows_waiting)
     }
 
     /// Gives the space that is not needed any more back to the file system. Everybody else waits meanwhile.
@@ -204,30 +175,29 @@ impl Shard {
         self.ensure_open()?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let State::Open(open) = &mut *state else { return Err(self.closed(verb)) };
-        let database = open.database.0.as_mut();
-        match guarded(|| work(database.ok_or(redb::Error::DatabaseClosed)?)) {
+        match guarded(|| work(open.database_mut()?)) {
             Ok(done) => Ok(done),
             Err(failure) => {
-                let trouble = self.trouble(verb, &open.watch, failure);
+                let trouble = self.trouble(verb, open.watch(), failure);
                 self.settle(&mut state, &trouble);
                 Err(trouble.error)
             }
         }
     }
 
-    fn with_open<T>(&self, verb: &str, work: impl FnOnce(&Open) -> Step<T>) -> Result<T> {
+    fn with_open<T>(&self, verb: &str, work: impl FnOnce(&OpenShard) -> Step<T>) -> Result<T> {
         self.ensure_open()?;
         let (watch, trouble) = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             let State::Open(open) = &*state else { return Err(self.closed(verb)) };
             match guarded(|| work(open)) {
                 Ok(done) => return Ok(done),
-                Err(failure) => (Arc::clone(&open.watch), self.trouble(verb, &open.watch, failure)),
+                Err(failure) => (Arc::clone(open.watch()), self.trouble(verb, open.watch(), failure)),
             }
         };
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         // Somebody else may have opened it again meanwhile.
-        if matches!(&*state, State::Open(open) if Arc::ptr_eq(&open.watch, &watch)) {
+        if matches!(&*state, State::Open(open) if Arc::ptr_eq(open.watch(), &watch)) {
             self.settle(&mut state, &trouble);
         }
         Err(trouble.error)
@@ -297,73 +267,17 @@ impl Shard {
     }
 }
 
-impl Place {
-    /// Opens the shard that is there. One with a mark is copied first, so that what is only in the machine's memory comes
-    /// to the disk: see [`ShardFile`].
-    fn open_again(&self, no: ShardNo) -> Result<Open> {
-        self.renew().map_err(|error| Error::io(format!("copy {} after a failed sync", self.label), error))?;
-        let file = self.directory.open_writable(&self.path);
-        let file = file.map_err(|error| Error::io(format!("open {}", self.label), error))?;
-        let empty = file.len().map_err(|error| Error::io(format!("open {}", self.label), error))? == 0;
-        if empty {
-            // The database would take it for a new one.
-            return Err(Error::corrupt(&self.label, 0, "a shard", "an empty file"));
+impl Drop for Shard {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let (State::Open(open), Some(place)) = (&mut *state, &self.place) else { return };
+        if !open.has_rows_waiting() {
+            return;
         }
-        let open = self.open_file(file)?;
-        let checked =
-            guarded(|| identity::check(&open.database.get()?.begin_read()?, &self.label, &self.layout, no));
-        checked.map_err(|failure| failure.into_error(&format!("open {}", self.label)))?;
-        Ok(open)
-    }
-
-    fn renew(&self) -> io::Result<()> {
-        let mark = self.path.with_extension(MARK);
-        if self.directory.metadata(&mark)?.is_none() {
-            return Ok(());
+        let written = guarded(|| open.write_all_rows(place.layout.version));
+        if let Err(failure) = written {
+            let error = failure.into_error(&format!("write the rows of {}", self.label));
+            tracing::warn!(%error, "a shard was not closed in order; the next opening reads its rows back");
         }
-        tracing::warn!(shard = self.label, "a sync of it failed: it is copied");
-        let copy = self.path.with_extension("copy");
-        match self.directory.remove_file(&copy) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        self.directory.copy_new(&self.path, &copy)?.sync()?;
-        self.directory.rename(&copy, &self.path)?;
-        self.directory.sync_directory(Path::new(""))?;
-        self.directory.remove_file(&mark)
     }
-
-    fn open_file(&self, file: Box<dyn File>) -> Result<Open> {
-        let watch = Arc::<Watch>::default();
-        let mark = self.path.with_extension(MARK);
-        let storage = ShardFile::new(file, Arc::clone(&watch), Arc::clone(&self.directory), mark);
-        let database = database(&self.label, self.cache_bytes, self.check, storage)?;
-        Ok(Open { database: Guarded(Some(database)), watch })
-    }
-}
-
-fn database(label: &str, cache_bytes: usize, check: bool, storage: impl StorageBackend) -> Result<Database> {
-    let repairing = label.to_string();
-    let opened = guarded(|| {
-        let mut builder = Builder::new();
-        builder.set_cache_size(cache_bytes).set_check_integrity_on_open(check);
-        builder.set_repair_callback(move |session| {
-            tracing::info!(
-                shard = repairing,
-                progress = session.progress(),
-                "it was not closed: it is looked through"
-            );
-        });
-        Ok(builder.create_with_backend(storage)?)
-    });
-    opened.map_err(|failure| failure.into_error(&format!("open {label}")))
-}
-
-/// Does it, and takes a panic (over a damaged page) for an error.
-fn guarded<T>(work: impl FnOnce() -> Step<T>) -> Step<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(redb::Error::Corrupted(format!("a panic: {text}")).into())
-    })
 }

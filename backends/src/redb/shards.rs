@@ -198,30 +198,34 @@ impl Shards {
         &self,
         names: impl Fn(&ReadTransaction, &mut dyn FnMut(&str)) -> Step<()>,
     ) -> Result<Vec<Misplaced>> {
+        self.audit_shards(|shard, see| shard.read(|transaction| names(transaction, see)))
+    }
+
+    /// As [`Shards::audit`], of names that a transaction alone does not show.
+    pub(super) fn audit_shards(
+        &self,
+        names: impl Fn(&Shard, &mut dyn FnMut(&str)) -> Result<()>,
+    ) -> Result<Vec<Misplaced>> {
         let mut found = BTreeMap::new();
         let mut twice = None;
         for shard in &self.shards {
-            shard.read(|transaction| {
-                names(transaction, &mut |name| {
-                    if self.home_of(name) == shard.no() {
-                        return;
-                    }
-                    let first = found.insert(name.to_string(), shard.no());
-                    if let Some(first) = first.filter(|first| *first != shard.no()) {
-                        twice = twice.take().or_else(|| Some((name.to_string(), first, shard.no())));
-                    }
-                })
+            names(shard, &mut |name| {
+                if self.home_of(name) == shard.no() {
+                    return;
+                }
+                let first = found.insert(name.to_string(), shard.no());
+                if let Some(first) = first.filter(|first| *first != shard.no()) {
+                    twice = twice.take().or_else(|| Some((name.to_string(), first, shard.no())));
+                }
             })?;
         }
         // Few or none are misplaced; only for them the names of the shards they belong to are looked through again.
         let homes = found.keys().map(|name| self.home_of(name)).collect::<std::collections::BTreeSet<_>>();
         for home in homes {
-            self.shard(home)?.read(|transaction| {
-                names(transaction, &mut |name| {
-                    if let Some(other) = found.get(name).filter(|other| **other != home) {
-                        twice = twice.take().or_else(|| Some((name.to_string(), home, *other)));
-                    }
-                })
+            names(self.shard(home)?, &mut |name| {
+                if let Some(other) = found.get(name).filter(|other| **other != home) {
+                    twice = twice.take().or_else(|| Some((name.to_string(), home, *other)));
+                }
             })?;
         }
         if let Some((name, first, second)) = twice {

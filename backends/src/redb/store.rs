@@ -29,6 +29,7 @@ use super::misplaced::Misplaced;
 use super::objects;
 use super::opening::check_wanted;
 use super::options::ShardsOptions;
+use super::shard_listing;
 use super::shards::Shards;
 use super::shrunk::Shrunk;
 use crate::blocking::blocking;
@@ -115,7 +116,7 @@ impl RedbConfig {
 
     fn of(shards: Shards, clock: &Arc<dyn Clock>) -> Result<Self> {
         let shards = Arc::new(shards);
-        let misplaced = shards.audit(objects::each_group)?;
+        let misplaced = shards.audit_shards(shard_listing::each_group)?;
         let misplaced = misplaced.into_iter().map(|misplaced| (misplaced.name.clone(), misplaced)).collect();
         let lane = |no| Arc::new(Lane::new(Arc::clone(&shards), no, Arc::clone(clock)));
         let lanes = shards.count().all().map(lane).collect();
@@ -215,8 +216,7 @@ impl Backend for Redb {
 
     async fn get(&self, config: Option<&RedbConfig>, path: &ObjectPath, range: ByteRange) -> Result<Bytes> {
         let (lane, path) = (self.config(config).lane_of(path)?, path.clone());
-        let got =
-            blocking(move || lane.shard()?.read(|transaction| objects::get(transaction, &path, &range)));
+        let got = blocking(move || objects::get(lane.shard()?, &path, &range));
         got.await.map_err(as_of_a_store)
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, future};
-use walkeep_core::shards::{ShardCount, ShardNo, ShardPurpose};
+use walkeep_core::shards::{ShardCount, ShardLayout, ShardNo, ShardPurpose};
 use walkeep_core::{Backend, Body, BodySource, ByteRange, Clock, Error, ObjectPath, UnixMillis, conformance};
 
 use super::writing::Writing;
@@ -134,10 +134,10 @@ async fn long_listings_over_many_shards_are_in_order_and_stop_at_any_limit() {
 fn put_into(config: &RedbConfig, shard: u8, name: &ObjectPath) {
     let shard = config.shards().shard(ShardNo(shard)).unwrap();
     let body = Body::from(b"x".to_vec());
-    let put = shard.write(|transaction| {
-        let mut writing = Writing::begin(transaction, true)?;
+    let put = shard.write_rows(|transaction, recent| {
+        let mut writing = Writing::begin(transaction, ShardLayout::ROWS_LATER, recent, 1000)?;
         let put = writing.put_new(name, &body, UnixMillis(1))?;
-        writing.finish().map(|()| put)
+        Ok((put, writing.finish()?))
     });
     put.unwrap().unwrap();
 }

@@ -3,21 +3,25 @@
 //! Invariants:
 //!
 //! - an object's row and its bytes come and go in one transaction;
-//! - small objects go into packs, if the set is of version 2; others have chunks of their own;
+//! - small objects go into packs, if the set is of version 2 or newer; others have chunks of their own;
+//! - the rows of small objects are written later in a set of version 3 ([`Recent`]), all others at once;
 //! - what a pack holds of deleted objects is less than what is alive in it, or the pack is written anew.
 
 use std::collections::BTreeSet;
 
 use redb::{ReadableTable, Table, WriteTransaction};
+use walkeep_core::shards::ShardLayout;
 use walkeep_core::{Body, Error, ObjectPath, Result, UnixMillis};
 
 use super::checked;
 use super::failure::{Failure, Step};
+use super::later::Later;
 use super::objects::{CHUNK_LEN, CHUNKS, CHUNKS_TABLE, OBJECTS_TABLE, check_neighbours, chunk_key};
-use super::packs::{self, NewPack, PACKS_TABLE, Record};
+use super::packs::{self, DATE_LEN, NewPack, PACKS_TABLE, Record};
+use super::recent::{Change, Recent};
 use super::row::{Row, Whereabouts};
 
-type Objects<'t> = Table<'t, &'static str, &'static [u8]>;
+pub(super) type Objects<'t> = Table<'t, &'static str, &'static [u8]>;
 type Chunks<'t> = Table<'t, (&'static str, u32), &'static [u8]>;
 
 /// The tables of a shard, in a transaction that writes.
@@ -26,6 +30,8 @@ pub(super) struct Writing<'t> {
     chunks: Chunks<'t>,
     /// `None` where no packs are written.
     packs: Option<Packs<'t>>,
+    /// `None` where rows are written at once.
+    later: Option<Later<'t>>,
 }
 
 struct Packs<'t> {
@@ -33,15 +39,28 @@ struct Packs<'t> {
     new: NewPack,
     /// The number of the new one.
     number: u64,
+    /// What it was at the beginning.
+    first: u64,
     /// Those of which something was deleted.
     loosened: BTreeSet<u64>,
+    /// Whether they say when their objects were stored.
+    dated: bool,
 }
 
 impl Packs<'_> {
     /// Appends an object to the new pack, or begins another one if it has no room.
-    fn append(&mut self, path: &str, body: &Body, record_len: usize) -> Step<Result<Whereabouts>> {
-        if !self.new.has_room(record_len) {
+    fn append(
+        &mut self,
+        path: &str,
+        body: &Body,
+        record_len: usize,
+        stored: UnixMillis,
+    ) -> Step<Result<Whereabouts>> {
+        if !self.new.has_room(record_len + if self.dated { DATE_LEN } else { 0 }) {
             self.store()?;
+        }
+        if self.dated {
+            self.new.date(stored);
         }
         let number = self.number;
         Ok(self.new.append(path, body).map(|offset| Whereabouts::Pack { number, offset }))
@@ -59,25 +78,39 @@ impl Packs<'_> {
 }
 
 impl<'t> Writing<'t> {
-    /// Opens the tables; `packed` is whether small objects go into packs.
-    pub(super) fn begin(transaction: &'t WriteTransaction, packed: bool) -> Step<Self> {
+    /// Opens the tables of a shard in a set of this version, whose rows that are not written yet are these.
+    pub(super) fn begin(
+        transaction: &'t WriteTransaction,
+        version: u32,
+        recent: &'t Recent,
+        rows_max: usize,
+    ) -> Step<Self> {
         let objects = transaction.open_table(OBJECTS_TABLE)?;
         let chunks = transaction.open_table(CHUNKS_TABLE)?;
-        let packs = if packed {
-            let table = transaction.open_table(PACKS_TABLE)?;
-            let number = table.last()?.map_or(0, |(last, _)| last.value().saturating_add(1));
-            Some(Packs { table, new: NewPack::new(), number, loosened: BTreeSet::new() })
+        let later = if version >= ShardLayout::ROWS_LATER {
+            Some(Later::begin(transaction, recent, rows_max)?)
         } else {
             None
         };
-        Ok(Self { objects, chunks, packs })
+        let packs = if version >= ShardLayout::PACKED {
+            let table = transaction.open_table(PACKS_TABLE)?;
+            let next = table.last()?.map_or(0, |(last, _)| last.value().saturating_add(1));
+            // What is before the mark is not read back: no new pack may be there, also when the last ones are gone.
+            let number = later.as_ref().map_or(next, |later| next.max(later.mark()));
+            let (new, loosened) = (NewPack::new(), BTreeSet::new());
+            Some(Packs { table, new, number, first: number, loosened, dated: later.is_some() })
+        } else {
+            None
+        };
+        Ok(Self { objects, chunks, packs, later })
     }
 
     /// Creates an object, unless there is one of this name. What is wrong with its body is the inner result, and leaves
     /// nothing behind.
     pub(super) fn put_new(&mut self, path: &ObjectPath, body: &Body, now: UnixMillis) -> Step<Result<()>> {
         let path = path.as_str();
-        match check_neighbours(&self.objects, path) {
+        let waits = self.later.as_ref().is_some_and(|later| later.get(path).is_some());
+        match if waits { Ok(true) } else { check_neighbours(&self.objects, path) } {
             Ok(false) => {}
             Ok(true) => return Ok(Err(Error::AlreadyExists { what: path.into() })),
             // Damage beside this object is the concern of no other one in the same commit.
@@ -85,7 +118,7 @@ impl<'t> Writing<'t> {
             Err(failure) => return Err(failure),
         }
         let whereabouts = match (&mut self.packs, packs::record_len(path, body)) {
-            (Some(packs), Some(record_len)) => packs.append(path, body, record_len)?,
+            (Some(packs), Some(record_len)) => packs.append(path, body, record_len, now)?,
             _ => self.put_chunks(path, body)?,
         };
         let whereabouts = match whereabouts {
@@ -93,7 +126,10 @@ impl<'t> Writing<'t> {
             Err(error) => return Ok(Err(error)),
         };
         let row = Row { len: body.len(), stored: now, whereabouts };
-        self.objects.insert(path, &*row.encode(path))?;
+        match (&mut self.later, whereabouts) {
+            (Some(later), Whereabouts::Pack { .. }) => later.put(path, row),
+            _ => drop(self.objects.insert(path, &*row.encode(path))?),
+        }
         Ok(Ok(()))
     }
 
@@ -127,6 +163,7 @@ impl<'t> Writing<'t> {
     /// Deletes an object; one that is not there is done already.
     pub(super) fn delete(&mut self, path: &ObjectPath) -> Step<()> {
         let path = path.as_str();
+        self.write_rows_before_deleting(path)?;
         let row = self.objects.remove(path)?.map(|row| Row::decode(path, row.value()));
         match (row, &mut self.packs) {
             (Some(Ok(Row { whereabouts: Whereabouts::Pack { number, .. }, .. })), Some(packs)) => {
@@ -138,14 +175,40 @@ impl<'t> Writing<'t> {
         }
     }
 
-    /// Stores what is left to store. Without it the transaction must not be committed.
-    pub(super) fn finish(mut self) -> Step<()> {
-        let Some(packs) = &mut self.packs else { return Ok(()) };
+    /// Writes all rows if this object is in a pack that would be read back.
+    fn write_rows_before_deleting(&mut self, path: &str) -> Step<()> {
+        let Some(later) = &self.later else { return Ok(()) };
+        let written = match later.get(path) {
+            Some(row) => Some(Ok(row)),
+            None => self.objects.get(path)?.map(|row| Row::decode(path, row.value())),
+        };
+        match written {
+            Some(Ok(Row { whereabouts: Whereabouts::Pack { number, .. }, .. })) if number < later.mark() => {
+                Ok(())
+            }
+            None | Some(Ok(Row { whereabouts: Whereabouts::Chunks(_), .. })) => Ok(()),
+            // Also when nobody knows where it is.
+            Some(_) => self.write_all_rows(),
+        }
+    }
+
+    /// Writes the rows that wait.
+    pub(super) fn write_all_rows(&mut self) -> Step<()> {
+        let (Some(later), Some(packs)) = (&mut self.later, &mut self.packs) else { return Ok(()) };
+        packs.store()?;
+        later.write_all(&mut self.objects, packs.number)
+    }
+
+    /// Stores what is left to store, and says what becomes of the rows in memory. Without it the transaction must not be committed.
+    pub(super) fn finish(mut self) -> Step<Change> {
+        let Some(packs) = &mut self.packs else { return Ok(Change::default()) };
         packs.store()?;
         for number in std::mem::take(&mut packs.loosened) {
             tidy(&mut self.objects, packs, number)?;
         }
-        packs.store()
+        packs.store()?;
+        let first = packs.first;
+        self.later.map_or_else(|| Ok(Change::default()), |later| later.finish(&mut self.objects, first))
     }
 }
 
@@ -178,7 +241,7 @@ fn tidy(objects: &mut Objects<'_>, packs: &mut Packs<'_>, number: u64) -> Step<(
     }
     for (record, row) in alive {
         let Record { path, body, .. } = record;
-        let moved = packs.append(path, &Body::from(body.to_vec()), record.len())??;
+        let moved = packs.append(path, &Body::from(body.to_vec()), record.len(), row.stored)??;
         objects.insert(path, &*Row { whereabouts: moved, ..row }.encode(path))?;
     }
     packs.table.remove(number)?;

@@ -82,10 +82,13 @@ impl ShardLayout {
     pub const FORMAT: &'static str = "walkeep-shards";
 
     /// The newest version of the format that this code writes and reads; it knows all before.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// From this version on, small objects of a store are in packs.
     pub const PACKED: u32 = 2;
+
+    /// From this version on, the rows of small objects are written later than their packs.
+    pub const ROWS_LATER: u32 = 3;
 
     /// The most bytes a layout file may have.
     pub const LEN_MAX: u64 = 4096;
@@ -94,7 +97,7 @@ impl ShardLayout {
     #[must_use]
     pub const fn version_if_new(purpose: ShardPurpose) -> u32 {
         match purpose {
-            ShardPurpose::Segments => Self::PACKED,
+            ShardPurpose::Segments => Self::ROWS_LATER,
             ShardPurpose::Catalog => 1,
         }
     }
@@ -211,8 +214,8 @@ mod tests {
     fn what_is_foreign_newer_or_spread_otherwise_is_refused_with_a_remedy() {
         for (from, to, says) in [
             ("walkeep-shards", "other-shards", "other-shards"),
-            ("\"version\":1", "\"version\":3", "use a newer one"),
-            ("\"version\":1", "\"version\":0", "reads versions 1 to 2"),
+            ("\"version\":1", "\"version\":4", "use a newer one"),
+            ("\"version\":1", "\"version\":0", "reads versions 1 to 3"),
             ("\"version\":1", "\"version\":\"1\"", "name another directory"),
             ("seed 57414c4b45455031", "seed 0", "copy its content"),
             ("\"shards\":16", "\"shards\":3", "power of two"),
