@@ -33,6 +33,8 @@ mod packs;
 mod place;
 mod readers;
 mod recent;
+#[cfg(test)]
+mod recent_tests;
 mod row;
 mod set_lock;
 mod shard;
