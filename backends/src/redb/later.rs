@@ -74,6 +74,13 @@ impl<'t> Later<'t> {
         self.set_mark(number)
     }
 
+    /// Sets the mark behind all packs, which are before this number, when no row waits: what was moved into new packs has its row in the
+    /// table, and need not be read back.
+    pub(super) fn mark_if_none_waits(&mut self, number: u64) -> Step<()> {
+        let none = self.new.is_empty() && (self.all_written || self.recent.is_empty());
+        if none && self.mark < number { self.set_mark(number) } else { Ok(()) }
+    }
+
     /// Writes the rows whose time has come.
     pub(super) fn finish(mut self, objects: &mut Objects<'_>, number_at_begin: u64) -> Step<Change> {
         if self.all_written {

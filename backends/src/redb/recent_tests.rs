@@ -2,7 +2,7 @@
 
 use futures::future;
 use walkeep_core::shards::{ShardCount, ShardPurpose};
-use walkeep_core::{Backend, Body, ObjectPath};
+use walkeep_core::{Backend, Body, ByteRange, ObjectPath};
 
 use super::objects::existing;
 use super::recent::{self, MARKS_TABLE, Recent};
@@ -45,4 +45,30 @@ async fn rounds_bound_what_waits_and_what_would_be_read_back() {
     assert!(marks.is_sorted());
     marks.dedup();
     assert!(marks.len() > 10, "{marks:?}");
+}
+
+/// What deletions move into new packs has its row in the table: nothing of it is read back.
+#[tokio::test]
+async fn what_was_moved_is_not_read_back() {
+    let root = tempfile::tempdir().unwrap();
+    let options =
+        ShardsOptions { shards: Some(ShardCount::ONE), ..ShardsOptions::new(ShardPurpose::Segments) };
+    let open = || Redb::new(RedbConfig::open(root.path(), &options).unwrap());
+    let path = |n: u32| ObjectPath::new(format!("a/b/{n:02}")).unwrap();
+    let redb = open();
+    let puts = (0..60).map(|n| {
+        let redb = redb.clone();
+        async move { redb.put_new(None, &path(n), Body::from(vec![7; 5000])).await.unwrap() }
+    });
+    future::join_all(puts).await;
+    drop(redb);
+    let redb = open();
+    redb.delete(None, &(0..60).filter(|n| n % 6 != 0).map(path).collect::<Vec<_>>()).await.unwrap();
+    let config = redb.default_config();
+    let shard = config.shards().iter().next().unwrap();
+    let read_back = shard.read(|transaction| Ok(Recent::load(transaction)?.len())).unwrap();
+    assert_eq!(read_back, 0);
+    for n in (0..60).step_by(6) {
+        assert_eq!(redb.get(None, &path(n), ByteRange::Full).await.unwrap(), vec![7; 5000]);
+    }
 }

@@ -167,6 +167,11 @@ impl Shard {
         if sound {
             return Ok(());
         }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if self.place.is_some() && matches!(*state, State::Open(_)) {
+            // It may have gone back to an older commit, which the rows in memory do not know.
+            *state = State::Closed;
+        }
         Err(Error::corrupt(&self.label, 0, "pages with the checksums that stand beside them", "others"))
     }
 

@@ -207,7 +207,10 @@ impl<'t> Writing<'t> {
             tidy(&mut self.objects, packs, number)?;
         }
         packs.store()?;
-        let first = packs.first;
+        let (first, number) = (packs.first, packs.number);
+        if let Some(later) = &mut self.later {
+            later.mark_if_none_waits(number)?;
+        }
         self.later.map_or_else(|| Ok(Change::default()), |later| later.finish(&mut self.objects, first))
     }
 }
