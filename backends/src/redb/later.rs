@@ -4,6 +4,7 @@
 //! commit takes long and neighbours come into a page together. At its end the mark moves to where the round began.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use redb::{Table, WriteTransaction};
 
@@ -74,20 +75,18 @@ impl<'t> Later<'t> {
         self.set_mark(number)
     }
 
-    /// Sets the mark behind all packs, which are before this number, when no row waits: what was moved into new packs has its row in the
-    /// table, and need not be read back.
-    pub(super) fn mark_if_none_waits(&mut self, number: u64) -> Step<()> {
-        let none = self.new.is_empty() && (self.all_written || self.recent.is_empty());
-        if none && self.mark < number { self.set_mark(number) } else { Ok(()) }
-    }
-
-    /// Writes the rows whose time has come.
-    pub(super) fn finish(mut self, objects: &mut Objects<'_>, number_at_begin: u64) -> Step<Change> {
+    /// Writes the rows whose time has come; `stored` are the numbers of the packs of this commit.
+    pub(super) fn finish(mut self, objects: &mut Objects<'_>, stored: Range<u64>) -> Step<Change> {
+        let none_waits = self.new.is_empty() && (self.all_written || self.recent.is_empty());
+        if none_waits && self.mark < stored.end {
+            // What was moved into new packs has its row in the table, and need not be read back.
+            self.set_mark(stored.end)?;
+        }
         if self.all_written {
             return Ok(Change { new: self.new, written: Written::All, round: None });
         }
         let full = self.recent.len() + self.new.len() > self.rows_max;
-        let begun = || full.then_some(Round { last: None, mark: number_at_begin });
+        let begun = || full.then_some(Round { last: None, mark: stored.start });
         let Some(mut round) = self.recent.round().cloned().or_else(begun) else {
             return Ok(Change { new: self.new, written: Written::None, round: None });
         };

@@ -2,7 +2,8 @@
 //!
 //! - `objects`: the path → the object's [`Row`];
 //! - `chunks`: the path and the chunk's number → the chunk. Many chunks, so that a range is read without the rest;
-//! - `packs`: a number → many small objects ([`packs`]).
+//! - `packs`: a number → many small objects ([`packs`]);
+//! - `marks`: which packs have all their rows in `objects` ([`recent`](super::recent)).
 //!
 //! They are written by [`Writing`](super::writing::Writing).
 

@@ -26,7 +26,7 @@ use super::row::{Row, Whereabouts};
 /// The name of the table of the mark, which is in its checksum.
 const MARKS: &str = "marks";
 
-pub(super) type MarksDefinition = TableDefinition<'static, &'static str, &'static [u8]>;
+type MarksDefinition = TableDefinition<'static, &'static str, &'static [u8]>;
 
 pub(super) const MARKS_TABLE: MarksDefinition = TableDefinition::new(MARKS);
 
@@ -50,7 +50,7 @@ pub(super) fn mark(marks: Option<&impl ReadableTable<&'static str, &'static [u8]
 }
 
 /// A round of writing rows into the table, in the order of their paths, a part with each commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Round {
     /// The last path that was written.
     pub(super) last: Option<Box<str>>,

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //!
-//! - an object's row and its bytes come and go in one transaction;
+//! - an object's row and its bytes go in one transaction, and come in one unless its row is written later;
 //! - small objects go into packs, if the set is of version 2 or newer; others have chunks of their own;
 //! - the rows of small objects are written later in a set of version 3 ([`Recent`]), all others at once;
 //! - what a pack holds of deleted objects is less than what is alive in it, or the pack is written anew.
@@ -207,11 +207,8 @@ impl<'t> Writing<'t> {
             tidy(&mut self.objects, packs, number)?;
         }
         packs.store()?;
-        let (first, number) = (packs.first, packs.number);
-        if let Some(later) = &mut self.later {
-            later.mark_if_none_waits(number)?;
-        }
-        self.later.map_or_else(|| Ok(Change::default()), |later| later.finish(&mut self.objects, first))
+        let stored = packs.first..packs.number;
+        self.later.map_or_else(|| Ok(Change::default()), |later| later.finish(&mut self.objects, stored))
     }
 }
 
