@@ -30,6 +30,11 @@ fn path(text: &str) -> ObjectPath {
     ObjectPath::new(text).unwrap()
 }
 
+/// One of the 40 names in one of the 6 groups that a life has.
+fn name_of(group: u64, n: u64) -> String {
+    format!("namespaces/t{group}/{}/{n:02}", if n.is_multiple_of(2) { "segments" } else { "manifest" })
+}
+
 /// A store, its disk, and what must be in it: of each object when it was stored, and its content.
 struct Life {
     directory: SimDirectory,
@@ -73,7 +78,7 @@ impl Life {
 
     fn name(&self) -> String {
         let (group, n) = (self.random.below(6), self.random.below(40));
-        format!("namespaces/t{group}/{}/{n:02}", ["segments", "manifest"][(n % 2) as usize])
+        name_of(group, n)
     }
 
     async fn put(&mut self) {
@@ -107,7 +112,7 @@ impl Life {
 
     async fn check(&self) {
         for n in 0..6 * 40 {
-            let name = format!("namespaces/t{}/{}/{:02}", n / 40, ["segments", "manifest"][n % 2], n % 40);
+            let name = name_of(n / 40, n % 40);
             let got = self.store().get(None, &path(&name), ByteRange::Full).await;
             match (self.model.get(&name), got) {
                 (Some((_, body)), Ok(got)) => assert!(got == *body, "{name} has another content"),
