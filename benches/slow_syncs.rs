@@ -117,6 +117,10 @@ impl File for SlowFile {
         self.real.sync_data()
     }
 
+    fn uncache(&self, offset: u64, len: u64) {
+        self.real.uncache(offset, len);
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         self.real.try_lock()
     }

@@ -12,8 +12,8 @@ use super::open_shard::{OpenShard, database, guarded};
 use super::recent::Recent;
 use super::shard_file::{ShardFile, Watch};
 
-/// How the name of a mark ends: `shard-000.suspect`.
-const MARK: &str = "suspect";
+/// How the name of the file ends that makes a shard suspect: `shard-000.suspect`.
+const SUSPECT: &str = "suspect";
 
 /// Where a shard is, and how it is opened.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Opens the shard that is there. One with a mark is copied first, so that what is only in the machine's memory comes
+    /// Opens the shard that is there. A suspect one is copied first, so that what is only in the machine's memory comes
     /// to the disk: see [`ShardFile`].
     pub(super) fn open_again(&self, no: ShardNo) -> Result<OpenShard> {
         self.renew().map_err(|error| Error::io(format!("copy {} after a failed sync", self.label), error))?;
@@ -55,8 +55,8 @@ impl Place {
     }
 
     fn renew(&self) -> io::Result<()> {
-        let mark = self.path.with_extension(MARK);
-        if self.directory.metadata(&mark)?.is_none() {
+        let suspect = self.path.with_extension(SUSPECT);
+        if self.directory.metadata(&suspect)?.is_none() {
             return Ok(());
         }
         tracing::warn!(shard = self.label, "a sync of it failed: it is copied");
@@ -68,13 +68,13 @@ impl Place {
         self.directory.copy_new(&self.path, &copy)?.sync()?;
         self.directory.rename(&copy, &self.path)?;
         self.directory.sync_directory(Path::new(""))?;
-        self.directory.remove_file(&mark)
+        self.directory.remove_file(&suspect)
     }
 
     pub(super) fn open_file(&self, file: Box<dyn File>) -> Result<OpenShard> {
         let watch = Arc::<Watch>::default();
-        let mark = self.path.with_extension(MARK);
-        let storage = ShardFile::new(file, Arc::clone(&watch), Arc::clone(&self.directory), mark);
+        let suspect = self.path.with_extension(SUSPECT);
+        let storage = ShardFile::new(file, Arc::clone(&watch), Arc::clone(&self.directory), suspect);
         let database = database(&self.label, self.cache_bytes, self.check, storage)?;
         Ok(OpenShard::new(database, watch))
     }

@@ -115,6 +115,10 @@ pub trait File: Debug + Send + Sync {
         self.sync()
     }
 
+    /// A hint: these bytes are durable and not read again soon, so the machine's memory need not keep them. Where the system
+    /// takes no such hint, and for what is not synced yet, nothing happens.
+    fn uncache(&self, _offset: u64, _len: u64) {}
+
     /// Tries to lock the file against everybody else who locks it, also in this process; `false` when somebody else has it
     /// locked. The lock ends with this handle, also when the process dies. It keeps nobody from reading or writing.
     ///
