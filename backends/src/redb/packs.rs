@@ -35,10 +35,11 @@ const HEAD_LEN: usize = 8;
 /// The bytes of a date.
 pub(super) const DATE_LEN: usize = HEAD_LEN + 8;
 
-/// The length of the record of an object, if it is one for packs.
+/// The length of the record of an object, if it is one for packs: one without bytes has nothing to pack. (Such a one often goes at
+/// once, and would take the rows of others with it.)
 pub(super) fn record_len(path: &str, body: &Body) -> Option<usize> {
     let len = (HEAD_LEN as u64 + path.len() as u64).checked_add(body.len())?;
-    usize::try_from(len).ok().filter(|_| len <= RECORD_LEN_MAX)
+    usize::try_from(len).ok().filter(|_| len <= RECORD_LEN_MAX && !body.is_empty())
 }
 
 /// An object in a pack.

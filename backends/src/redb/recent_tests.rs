@@ -2,7 +2,7 @@
 
 use futures::future;
 use walkeep_core::shards::{ShardCount, ShardPurpose};
-use walkeep_core::{Backend, Body, ByteRange, ObjectPath};
+use walkeep_core::{Backend, Body, ByteRange, Error, ObjectPath};
 
 use super::objects::existing;
 use super::recent::{self, MARKS_TABLE, Recent};
@@ -71,4 +71,34 @@ async fn what_was_moved_is_not_read_back() {
     for n in (0..60).step_by(6) {
         assert_eq!(redb.get(None, &path(n), ByteRange::Full).await.unwrap(), vec![7; 5000]);
     }
+}
+
+/// What collects garbage looks at the time of the store so, once for each namespace.
+#[tokio::test]
+async fn what_has_no_bytes_comes_and_goes_without_the_rows_of_others() {
+    let root = tempfile::tempdir().unwrap();
+    let options =
+        ShardsOptions { shards: Some(ShardCount::ONE), ..ShardsOptions::new(ShardPurpose::Segments) };
+    let open = || Redb::new(RedbConfig::open(root.path(), &options).unwrap());
+    let path = |name: &str| ObjectPath::new(format!("a/b/{name}")).unwrap();
+    let redb = open();
+    redb.put_new(None, &path("other"), Body::from(vec![7; 100])).await.unwrap();
+    redb.put_new(None, &path("probe"), Body::from(Vec::new())).await.unwrap();
+    redb.put_new(None, &path("stays"), Body::from(Vec::new())).await.unwrap();
+    redb.delete(None, &[path("probe")]).await.unwrap();
+    let waiting = |redb: &Redb| {
+        let config = redb.default_config();
+        config.shards().iter().next().unwrap().read_rows(Recent::len, |_, waiting| Ok(waiting)).unwrap()
+    };
+    assert_eq!(waiting(&redb), 1);
+    assert!(matches!(
+        redb.put_new(None, &path("stays"), Body::from(Vec::new())).await,
+        Err(Error::AlreadyExists { .. })
+    ));
+    drop(redb);
+    let redb = open();
+    assert_eq!(redb.get(None, &path("stays"), ByteRange::Full).await.unwrap(), Vec::new());
+    assert!(matches!(redb.get(None, &path("probe"), ByteRange::Full).await, Err(Error::NotFound { .. })));
+    redb.delete(None, &[path("other")]).await.unwrap();
+    assert!(matches!(redb.get(None, &path("other"), ByteRange::Full).await, Err(Error::NotFound { .. })));
 }
