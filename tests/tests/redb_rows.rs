@@ -122,15 +122,18 @@ impl Life {
         }
         let of =
             |(name, (stored, body)): (&String, &(u64, Vec<u8>))| (name.clone(), body.len() as u64, *stored);
-        for prefix in ["namespaces", "namespaces/t3", "namespaces/t3/segments"] {
+        for (prefix, turn) in self.prefixes() {
             let lead = format!("{prefix}/");
             let after = self.name();
             let after = Some(after).filter(|after| after.starts_with(&lead) && self.random.below(2) == 1);
+            let newest =
+                self.model.keys().rfind(|name| name.starts_with(&lead)).filter(|_| turn > 0).cloned();
+            let after = newest.or(after);
             let limit = [1, 5, usize::MAX][self.random.below(3) as usize];
             let from = after.as_deref().unwrap_or(&lead);
             let known = self.model.range::<str, _>((Bound::Excluded(from), Bound::Unbounded));
             let known = known.take_while(|(name, _)| name.starts_with(&lead)).take(limit).map(of);
-            let (prefix, after) = (path(prefix), after.as_deref().map(path));
+            let (prefix, after) = (path(&prefix), after.as_deref().map(path));
             let listed = self.store().list(None, &prefix, after.as_ref(), limit);
             let listed = listed
                 .map_ok(|object| (object.path.to_string(), object.size, object.modified.unwrap().get()));
@@ -145,9 +148,37 @@ impl Life {
         assert_eq!(listed.try_collect::<Vec<_>>().await.unwrap(), directory(1));
     }
 
+    /// What is listed, and in which turn: from the second on behind all that is there, as a writer does.
+    fn prefixes(&self) -> impl Iterator<Item = (String, u32)> {
+        let namespace = format!("namespaces/t{}", self.random.below(6));
+        let below = ["segments", "manifest"].map(|below| format!("{namespace}/{below}"));
+        let all = ["namespaces".to_string(), namespace].into_iter().chain(below);
+        all.flat_map(|prefix| (0..3).map(move |turn| (prefix.clone(), turn)))
+    }
+
+    /// Puts one object beside others, and looks behind it before and afterwards: what came is seen although the look before saw nothing.
+    async fn put_last(&mut self) {
+        let name = format!("namespaces/t{}/manifest/9{:09}", self.random.below(6), self.clock.now().get());
+        let (folder, _) = name.rsplit_once('/').unwrap();
+        let folder = path(folder);
+        let before = self
+            .model
+            .range::<str, _>((Bound::Unbounded, Bound::Excluded(&*name)))
+            .next_back()
+            .map(|(before, _)| before.clone());
+        let before = before.filter(|before| before.starts_with(folder.as_str())).map(|before| path(&before));
+        for _ in 0..2 {
+            assert_eq!(self.store().list(None, &folder, before.as_ref(), 1).count().await, 0);
+        }
+        let body = vec![7; [0, 100, 70_000][self.random.below(3) as usize]];
+        self.store().put_new(None, &path(&name), Body::from(body.clone())).await.unwrap();
+        assert_eq!(self.store().list(None, &folder, before.as_ref(), 1).count().await, 1, "{name}");
+        self.model.insert(name, (self.clock.now().get(), body));
+    }
+
     async fn step(&mut self) {
         self.clock.advance(1);
-        match self.random.below(12) {
+        match self.random.below(13) {
             0..=5 => self.put().await,
             6 => self.delete().await,
             7 => {
@@ -167,6 +198,7 @@ impl Life {
                 self.reads_back += 1;
                 self.open();
             }
+            10 => self.put_last().await,
             _ => self.check().await,
         }
     }
@@ -187,6 +219,45 @@ fn random_lives_show_what_was_acknowledged() {
             assert!(life.reads_back > 0, "seed {seed} was never read back");
         });
     }
+}
+
+/// Who asks again and again whether something new is there is told as soon as the put returns, although others ask meanwhile.
+#[test]
+fn what_was_stored_is_listed_however_often_it_was_asked_for_before() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Redb::new(RedbConfig::open(root.path(), &options(1, 64)).unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+    runtime.block_on(async {
+        let over = Arc::new(AtomicBool::new(false));
+        let name = |namespace: u64, n: u64| path(&format!("namespaces/t{namespace}/manifest/{n:06}"));
+        let writers = (0..16).map(|namespace| {
+            let (store, over) = (store.clone(), Arc::clone(&over));
+            let folder = path(&format!("namespaces/t{namespace}/manifest"));
+            let newest = Arc::new(AtomicU64::new(0));
+            let (asking, asked) = (store.clone(), (folder.clone(), Arc::clone(&newest)));
+            tokio::spawn(async move {
+                let (folder, newest) = asked;
+                while !over.load(Ordering::SeqCst) {
+                    let known = name(namespace, newest.load(Ordering::SeqCst));
+                    assert!(asking.list(None, &folder, Some(&known), 1).count().await <= 1);
+                    tokio::task::yield_now().await;
+                }
+            });
+            tokio::spawn(async move {
+                for n in 1..=150 {
+                    store.put_new(None, &name(namespace, n), Body::from(vec![7; 100])).await.unwrap();
+                    let (before, own) = (name(namespace, n - 1), name(namespace, n));
+                    let listed = store.list(None, &folder, Some(&before), 1);
+                    assert_eq!(listed.map(|object| object.unwrap().path).collect::<Vec<_>>().await, [own]);
+                    newest.store(n, Ordering::SeqCst);
+                }
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.unwrap();
+        }
+        over.store(true, Ordering::SeqCst);
+    });
 }
 
 /// Readers beside puts, rounds and deletions: what is there all the time is found and listed at every moment.

@@ -197,8 +197,8 @@ fn commit_all(lane: &Lane, mut waiting: Vec<Waiting>) {
     sort_puts(&mut waiting);
     let version = lane.shards.layout().version;
     let done = lane.shard().and_then(|shard| {
-        shard.write_rows(|transaction, recent| {
-            let mut writing = Writing::begin(transaction, version, recent, shard.rows_waiting_max())?;
+        shard.write_rows(|transaction, rows| {
+            let mut writing = Writing::begin(transaction, version, rows, shard.rows_waiting_max())?;
             let orders = waiting.iter().map(|waiting| waiting.order.carry_out(&mut writing, &*lane.clock));
             let outcomes = orders.collect::<Step<Vec<_>>>()?;
             Ok((outcomes, writing.finish()?))

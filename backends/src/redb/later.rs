@@ -4,11 +4,12 @@
 //! commit takes long and neighbours come into a page together. At its end the mark moves to where the round began.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use redb::{Table, WriteTransaction};
 
 use super::failure::Step;
+use super::fronts::is_beside;
 use super::recent::{self, Change, MARK, MARKS_TABLE, Recent, Round, Written};
 use super::row::Row;
 use super::writing::Objects;
@@ -51,6 +52,13 @@ impl<'t> Later<'t> {
         self.new.get(path).copied().or_else(earlier)
     }
 
+    /// Whether the object before this one, of those that are not in the table, is in the same directory.
+    pub(super) fn follows(&self, path: &str) -> bool {
+        let new = self.new.range::<str, _>((Bound::Unbounded, Bound::Excluded(path))).next_back();
+        let new = new.map(|(before, _)| &**before);
+        [new, self.recent.last_before(path)].into_iter().flatten().any(|before| is_beside(before, path))
+    }
+
     pub(super) fn put(&mut self, path: &str, row: Row) {
         self.new.insert(path.into(), row);
     }
@@ -83,12 +91,12 @@ impl<'t> Later<'t> {
             self.set_mark(stored.end)?;
         }
         if self.all_written {
-            return Ok(Change { new: self.new, written: Written::All, round: None });
+            return Ok(Change { new: self.new, written: Written::All, ..Change::default() });
         }
         let full = self.recent.len() + self.new.len() > self.rows_max;
         let begun = || full.then_some(Round { last: None, mark: stored.start });
         let Some(mut round) = self.recent.round().cloned().or_else(begun) else {
-            return Ok(Change { new: self.new, written: Written::None, round: None });
+            return Ok(Change { new: self.new, ..Change::default() });
         };
         let count = (2 * self.new.len()).max(self.rows_max / ROUND_COMMITS).max(1);
         let mut written = Vec::new();
@@ -104,6 +112,7 @@ impl<'t> Later<'t> {
         } else {
             round.last = written.last().cloned().or(round.last);
         }
-        Ok(Change { new: self.new, written: Written::These(written), round: (!over).then_some(round) })
+        let round = (!over).then_some(round);
+        Ok(Change { new: self.new, written: Written::These(written), round, ..Change::default() })
     }
 }

@@ -16,8 +16,11 @@
 mod catalog;
 pub mod checked;
 mod committer;
+mod ends;
 mod failure;
+mod fronts;
 mod identity;
+mod known_paths;
 mod later;
 mod layout_file;
 mod listing;

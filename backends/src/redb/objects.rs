@@ -15,6 +15,7 @@ use walkeep_core::{ByteRange, Error, ObjectPath, Result};
 
 use super::checked;
 use super::failure::Step;
+use super::fronts::is_beside;
 use super::packs::{self, PACKS_TABLE, Record};
 use super::row::{OBJECTS, Row, Whereabouts};
 use super::shard::Shard;
@@ -47,7 +48,7 @@ fn find(transaction: &ReadTransaction, path: &str) -> Step<Row> {
     let missing = || Error::not_found(path);
     let objects = existing(transaction.open_table(OBJECTS_TABLE))?.ok_or_else(missing)?;
     let Some(row) = objects.get(path)? else {
-        check_neighbours(&objects, path)?;
+        Neighbours::check(&objects, path)?;
         return Err(missing().into());
     };
     Ok(Row::decode(path, row.value())?)
@@ -127,24 +128,32 @@ fn part(range: &Range<u64>, offset: u64, len: u64) -> Range<usize> {
     within(range.start)..within(range.end)
 }
 
-/// Whether a name is there. That it is not may also come from a flipped bit in a key. The key that was flipped stands next to where it
-/// is looked for, if not in another page, and the checksum of its value tells.
-pub(super) fn check_neighbours(
-    objects: &impl ReadableTable<&'static str, &'static [u8]>,
-    path: &str,
-) -> Step<bool> {
-    if let Some(behind) = objects.range(path..)?.next() {
-        let (behind, row) = behind?;
-        if behind.value() == path {
-            return Ok(true);
+/// What is in the table where a name would stand.
+pub(super) enum Neighbours {
+    /// It is there.
+    Itself,
+    /// It is not there; whether the name before it is in the same directory.
+    Others { follows: bool },
+}
+
+impl Neighbours {
+    /// Looks whether a name is there. That it is not may also come from a flipped bit in a key. The key that was flipped stands next to
+    /// where it is looked for, if not in another page, and the checksum of its value tells.
+    pub(super) fn check(objects: &impl ReadableTable<&'static str, &'static [u8]>, path: &str) -> Step<Self> {
+        if let Some(behind) = objects.range(path..)?.next() {
+            let (behind, row) = behind?;
+            if behind.value() == path {
+                return Ok(Self::Itself);
+            }
+            Row::decode(behind.value(), row.value())?;
         }
-        Row::decode(behind.value(), row.value())?;
-    }
-    if let Some(before) = objects.range(..path)?.next_back() {
+        let Some(before) = objects.range(..path)?.next_back() else {
+            return Ok(Self::Others { follows: false });
+        };
         let (before, row) = before?;
         Row::decode(before.value(), row.value())?;
+        Ok(Self::Others { follows: is_beside(before.value(), path) })
     }
-    Ok(false)
 }
 
 /// What an object is kept with: the first two components of its path, `namespaces/{name}`.

@@ -54,8 +54,8 @@ fn packs(redb: &Redb) -> (u64, u64) {
 async fn deletes_leave_packs_that_are_at_least_half_alive_and_everything_else_readable() {
     let root = tempfile::tempdir().unwrap();
     let redb = open(root.path());
-    let put = redb.default_config().shards().iter().next().unwrap().write_rows(|transaction, recent| {
-        let mut writing = Writing::begin(transaction, ShardLayout::ROWS_LATER, recent, 1000)?;
+    let put = redb.default_config().shards().iter().next().unwrap().write_rows(|transaction, rows| {
+        let mut writing = Writing::begin(transaction, ShardLayout::ROWS_LATER, rows, 1000)?;
         for n in 0..100 {
             writing.put_new(&path(&format!("{n:03}")), &Body::from(content(n)), UnixMillis(1))??;
         }

@@ -166,9 +166,15 @@ impl NewPack {
     }
 
     /// The value to store under this number.
-    pub(super) fn seal(mut self, number: u64) -> Vec<u8> {
+    pub(super) fn seal(&mut self, number: u64) -> &[u8] {
         checked::seal(PACKS, &number.to_be_bytes(), &mut self.value);
-        self.value
+        &self.value
+    }
+
+    /// Begins another one in the same memory.
+    pub(super) fn clear(&mut self) {
+        self.value.truncate(checked::OVERHEAD);
+        (self.date, self.has_objects) = (None, false);
     }
 }
 
@@ -182,11 +188,11 @@ mod tests {
         assert_eq!(pack.append("a/b", &Body::from(b"xyz".to_vec())).unwrap(), 0);
         assert_eq!(pack.append("c", &Body::from(Vec::new())).unwrap(), 14);
         let stored = pack.seal(7);
-        let content = open("x", 7, &stored).unwrap();
+        let content = open("x", 7, stored).unwrap();
         assert_eq!(content, b"\x03\0\0\0\x03\0\0\0a/bxyz\x01\0\0\0\0\0\0\0c");
         let found = records(content).map(|record| (record.offset, record.path, record.body));
         assert_eq!(found.collect::<Vec<_>>(), [(0, "a/b", &b"xyz"[..]), (14, "c", b"")]);
-        assert!(open("x", 8, &stored).is_err());
+        assert!(open("x", 8, stored).is_err());
         for offset in [1, 13, 15, 23, u32::MAX] {
             assert!(Record::at(content, offset).is_none_or(|record| record.path != "c"), "{offset}");
         }
@@ -200,7 +206,7 @@ mod tests {
             pack.append(path, &Body::from(path.repeat(3).into_bytes())).unwrap();
         }
         let stored = pack.seal(1);
-        let content = open("x", 1, &stored).unwrap();
+        let content = open("x", 1, stored).unwrap();
         assert_eq!(content.len(), 2 * DATE_LEN + 3 * 12);
         assert_eq!(content.get(..DATE_LEN).unwrap(), [0, 0, 0, 0, 8, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
         let found = dated(content).map(|(record, stored)| (record.offset, record.path, stored.get()));

@@ -70,6 +70,8 @@ pub(super) struct Recent {
 pub(super) struct Change {
     /// New ones.
     pub(super) new: BTreeMap<Box<str>, Row>,
+    /// The paths of those that came into the table at once.
+    pub(super) at_once: Vec<Box<str>>,
     /// Which of the old ones are in the table now.
     pub(super) written: Written,
     /// The round, if it is not over.
@@ -136,6 +138,14 @@ impl Recent {
         self.rows.range::<str, _>((Bound::Included(from), Bound::Unbounded)).next().map(|(path, _)| &**path)
     }
 
+    /// The last path that is before this one.
+    pub(super) fn last_before(&self, path: &str) -> Option<&str> {
+        self.rows
+            .range::<str, _>((Bound::Unbounded, Bound::Excluded(path)))
+            .next_back()
+            .map(|(path, _)| &**path)
+    }
+
     /// Follows a commit, once it is durable.
     pub(super) fn apply(&mut self, change: Change) {
         match change.written {
@@ -153,6 +163,11 @@ impl Recent {
 }
 
 impl Change {
+    /// The paths of all new objects.
+    pub(super) fn objects(&self) -> impl Iterator<Item = &str> {
+        self.new.keys().chain(&self.at_once).map(|path| &**path)
+    }
+
     /// Whether what was known before the commit must not be used after it.
     pub(super) fn outdates(&self) -> bool {
         matches!(self.written, Written::All)

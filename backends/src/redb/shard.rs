@@ -8,16 +8,16 @@
 //!   next use, which finds what is durable.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadTransaction, WriteTransaction};
 use walkeep_core::shards::ShardNo;
-use walkeep_core::{Error, Result};
+use walkeep_core::{Error, ObjectMeta, ObjectPath, Result};
 
 use super::failure::{Failure, Step};
 use super::identity;
-use super::open_shard::{OpenShard, database, guarded};
+use super::open_shard::{OpenShard, Rows, database, guarded};
 use super::place::Place;
 use super::recent::{Change, Recent};
 use super::shard_file::Watch;
@@ -27,7 +27,7 @@ const ROWS_WAITING_IN_MEMORY: usize = 1024;
 
 #[derive(Debug)]
 enum State {
-    Open(OpenShard),
+    Open(Box<OpenShard>),
     /// To be opened again at the next use.
     Closed,
     /// Refuses everything, for this reason.
@@ -64,20 +64,30 @@ impl Shard {
         let open = place.open_file(file)?;
         let begun = guarded(|| open.write(|transaction| identity::write(transaction, &place.layout, no)));
         begun.map_err(|failure| failure.into_error(&format!("create {}", place.label)))?;
-        Ok(Self { no, label: place.label.clone(), place: Some(place), state: RwLock::new(State::Open(open)) })
+        Ok(Self {
+            no,
+            label: place.label.clone(),
+            place: Some(place),
+            state: RwLock::new(State::Open(Box::new(open))),
+        })
     }
 
     /// Opens a shard that is there.
     pub(super) fn open(no: ShardNo, place: Place) -> Result<Self> {
         let open = place.open_again(no)?;
-        Ok(Self { no, label: place.label.clone(), place: Some(place), state: RwLock::new(State::Open(open)) })
+        Ok(Self {
+            no,
+            label: place.label.clone(),
+            place: Some(place),
+            state: RwLock::new(State::Open(Box::new(open))),
+        })
     }
 
     /// A shard in memory.
     pub(super) fn in_memory(no: ShardNo, label: String, cache_bytes: usize) -> Result<Self> {
         let database = database(&label, cache_bytes, false, InMemoryBackend::new())?;
         let open = OpenShard::new(database, Arc::default());
-        Ok(Self { no, label, place: None, state: RwLock::new(State::Open(open)) })
+        Ok(Self { no, label, place: None, state: RwLock::new(State::Open(Box::new(open))) })
     }
 
     /// Its number.
@@ -119,6 +129,31 @@ impl Shard {
         self.with_open("read", |open| open.read_rows(recent, work))
     }
 
+    /// Lists at most `limit` rows below a prefix and behind a path, as [`Shard::read_rows`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Shard::read`].
+    pub(super) fn list_rows<R>(
+        &self,
+        listed: (&ObjectPath, &str, usize),
+        recent: impl FnOnce(&Recent) -> R,
+        work: impl FnOnce(&ReadTransaction, R) -> Step<Vec<ObjectMeta>>,
+    ) -> Result<Vec<ObjectMeta>> {
+        self.with_open("read", |open| open.list_rows(listed, recent, work))
+    }
+
+    /// Whether nothing lies below a prefix behind a path, as far as that is known without a read and without waiting for who has the whole
+    /// database.
+    pub(super) fn nothing_behind(&self, prefix: &ObjectPath, after: &str) -> bool {
+        let state = match self.state.try_read() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(state)) => state.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        matches!(&*state, State::Open(open) if open.nothing_behind(prefix, after))
+    }
+
     /// As [`Shard::write`], of a store: rows that are not in the table yet follow the commit.
     ///
     /// # Errors
@@ -126,7 +161,7 @@ impl Shard {
     /// As [`Shard::write`].
     pub(super) fn write_rows<T>(
         &self,
-        work: impl FnOnce(&WriteTransaction, &Recent) -> Step<(T, Change)>,
+        work: impl FnOnce(&WriteTransaction, Rows<'_>) -> Step<(T, Change)>,
     ) -> Result<T> {
         self.with_open("write", |open| open.write_rows(work))
     }
@@ -225,7 +260,7 @@ impl Shard {
             (State::Open(_), _) => Ok(()),
             (State::Refusing(why), _) => Err(Error::io(&self.label, io::Error::other(why.clone()))),
             (State::Closed, Some(place)) => {
-                *state = State::Open(place.open_again(self.no)?);
+                *state = State::Open(Box::new(place.open_again(self.no)?));
                 Ok(())
             }
             (State::Closed, None) => Err(Error::io(&self.label, io::Error::other("it is gone"))),

@@ -13,7 +13,8 @@ use super::shard::Shard;
 
 /// At most `limit` objects below `prefix`, in key order, strictly behind `after` (a key, or the prefix itself).
 pub(super) fn list(shard: &Shard, prefix: &ObjectPath, after: &str, limit: usize) -> Result<Vec<ObjectMeta>> {
-    shard.read_rows(
+    shard.list_rows(
+        (prefix, after, limit),
         |recent| {
             let rows = recent.behind(Some(after)).take_while(|(path, _)| path.starts_with(prefix.as_str()));
             let found = rows.filter_map(|(path, row)| meta(prefix, path, row).transpose()).take(limit);

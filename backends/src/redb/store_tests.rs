@@ -134,8 +134,8 @@ async fn long_listings_over_many_shards_are_in_order_and_stop_at_any_limit() {
 fn put_into(config: &RedbConfig, shard: u8, name: &ObjectPath) {
     let shard = config.shards().shard(ShardNo(shard)).unwrap();
     let body = Body::from(b"x".to_vec());
-    let put = shard.write_rows(|transaction, recent| {
-        let mut writing = Writing::begin(transaction, ShardLayout::ROWS_LATER, recent, 1000)?;
+    let put = shard.write_rows(|transaction, rows| {
+        let mut writing = Writing::begin(transaction, ShardLayout::ROWS_LATER, rows, 1000)?;
         let put = writing.put_new(name, &body, UnixMillis(1))?;
         Ok((put, writing.finish()?))
     });

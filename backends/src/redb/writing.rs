@@ -15,10 +15,12 @@ use walkeep_core::{Body, Error, ObjectPath, Result, UnixMillis};
 
 use super::checked;
 use super::failure::{Failure, Step};
+use super::fronts::Fronts;
 use super::later::Later;
-use super::objects::{CHUNK_LEN, CHUNKS, CHUNKS_TABLE, OBJECTS_TABLE, check_neighbours, chunk_key};
+use super::objects::{CHUNK_LEN, CHUNKS, CHUNKS_TABLE, Neighbours, OBJECTS_TABLE, chunk_key};
+use super::open_shard::Rows;
 use super::packs::{self, DATE_LEN, NewPack, PACKS_TABLE, Record};
-use super::recent::{Change, Recent};
+use super::recent::Change;
 use super::row::{Row, Whereabouts};
 
 pub(super) type Objects<'t> = Table<'t, &'static str, &'static [u8]>;
@@ -32,6 +34,9 @@ pub(super) struct Writing<'t> {
     packs: Option<Packs<'t>>,
     /// `None` where rows are written at once.
     later: Option<Later<'t>>,
+    fronts: &'t mut Fronts,
+    /// The paths of new objects whose rows were written at once.
+    at_once: Vec<Box<str>>,
 }
 
 struct Packs<'t> {
@@ -68,8 +73,8 @@ impl Packs<'_> {
 
     fn store(&mut self) -> Step<()> {
         if !self.new.is_empty() {
-            let new = std::mem::replace(&mut self.new, NewPack::new());
-            self.table.insert(self.number, &*new.seal(self.number))?;
+            self.table.insert(self.number, self.new.seal(self.number))?;
+            self.new.clear();
             let next = self.number.checked_add(1);
             self.number = next.ok_or_else(|| Error::Exhausted { what: "the numbers of packs".into() })?;
         }
@@ -82,13 +87,13 @@ impl<'t> Writing<'t> {
     pub(super) fn begin(
         transaction: &'t WriteTransaction,
         version: u32,
-        recent: &'t Recent,
+        rows: Rows<'t>,
         rows_max: usize,
     ) -> Step<Self> {
         let objects = transaction.open_table(OBJECTS_TABLE)?;
         let chunks = transaction.open_table(CHUNKS_TABLE)?;
         let later = if version >= ShardLayout::ROWS_LATER {
-            Some(Later::begin(transaction, recent, rows_max)?)
+            Some(Later::begin(transaction, rows.recent, rows_max)?)
         } else {
             None
         };
@@ -102,20 +107,22 @@ impl<'t> Writing<'t> {
         } else {
             None
         };
-        Ok(Self { objects, chunks, packs, later })
+        Ok(Self { objects, chunks, packs, later, fronts: rows.fronts, at_once: Vec::new() })
     }
 
     /// Creates an object, unless there is one of this name. What is wrong with its body is the inner result, and leaves
     /// nothing behind.
     pub(super) fn put_new(&mut self, path: &ObjectPath, body: &Body, now: UnixMillis) -> Step<Result<()>> {
         let path = path.as_str();
-        let waits = self.later.as_ref().is_some_and(|later| later.get(path).is_some());
-        match if waits { Ok(true) } else { check_neighbours(&self.objects, path) } {
-            Ok(false) => {}
-            Ok(true) => return Ok(Err(Error::AlreadyExists { what: path.into() })),
+        let follows = match self.look(path) {
+            Ok(Neighbours::Others { follows }) => follows,
+            Ok(Neighbours::Itself) => return Ok(Err(Error::AlreadyExists { what: path.into() })),
             // Damage beside this object is the concern of no other one in the same commit.
             Err(Failure::Own(error)) => return Ok(Err(error)),
             Err(failure) => return Err(failure),
+        };
+        if !follows {
+            self.fronts.set(path);
         }
         let whereabouts = match (&mut self.packs, packs::record_len(path, body)) {
             (Some(packs), Some(record_len)) => packs.append(path, body, record_len, now)?,
@@ -128,9 +135,27 @@ impl<'t> Writing<'t> {
         let row = Row { len: body.len(), stored: now, whereabouts };
         match (&mut self.later, whereabouts) {
             (Some(later), Whereabouts::Pack { .. }) => later.put(path, row),
-            _ => drop(self.objects.insert(path, &*row.encode(path))?),
+            _ => {
+                self.objects.insert(path, &*row.encode(path))?;
+                self.at_once.push(path.into());
+            }
         }
         Ok(Ok(()))
+    }
+
+    /// Looks whether a name is there, in the table and among the rows that are not in it.
+    fn look(&self, path: &str) -> Step<Neighbours> {
+        if self.fronts.leads(path) {
+            return Ok(Neighbours::Others { follows: false });
+        }
+        match &self.later {
+            Some(later) if later.get(path).is_some() => Ok(Neighbours::Itself),
+            Some(later) if later.follows(path) => match Neighbours::check(&self.objects, path)? {
+                Neighbours::Others { .. } => Ok(Neighbours::Others { follows: true }),
+                Neighbours::Itself => Ok(Neighbours::Itself),
+            },
+            _ => Neighbours::check(&self.objects, path),
+        }
     }
 
     fn put_chunks(&mut self, path: &str, body: &Body) -> Step<Result<Whereabouts>> {
@@ -201,14 +226,19 @@ impl<'t> Writing<'t> {
 
     /// Stores what is left to store, and says what becomes of the rows in memory. Without it the transaction must not be committed.
     pub(super) fn finish(mut self) -> Step<Change> {
-        let Some(packs) = &mut self.packs else { return Ok(Change::default()) };
+        let at_once = std::mem::take(&mut self.at_once);
+        let Some(packs) = &mut self.packs else { return Ok(Change { at_once, ..Change::default() }) };
         packs.store()?;
         for number in std::mem::take(&mut packs.loosened) {
             tidy(&mut self.objects, packs, number)?;
         }
         packs.store()?;
         let stored = packs.first..packs.number;
-        self.later.map_or_else(|| Ok(Change::default()), |later| later.finish(&mut self.objects, stored))
+        let change = match self.later {
+            Some(later) => later.finish(&mut self.objects, stored)?,
+            None => Change::default(),
+        };
+        Ok(Change { at_once, ..change })
     }
 }
 
