@@ -214,6 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn the_next_pack_in_the_same_memory_says_its_date_again() {
+        let mut pack = NewPack::new();
+        for name in ["a", "b"] {
+            pack.date(UnixMillis(5));
+            pack.append(name, &Body::from(vec![7])).unwrap();
+            let content = open("x", 1, pack.seal(1)).unwrap();
+            let found = dated(content).map(|(record, stored)| (record.path, stored.get()));
+            assert_eq!(found.collect::<Vec<_>>(), [(name, 5)]);
+            pack.clear();
+            assert!(pack.is_empty());
+        }
+    }
+
+    #[test]
     fn a_date_alone_is_nothing_to_store() {
         let mut pack = NewPack::new();
         pack.date(UnixMillis(5));
