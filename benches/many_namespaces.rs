@@ -1,7 +1,8 @@
 //! How many small segments of 10,000 namespaces are stored in a second: in sharded redb, where one sync is for all that wait, against a
 //! local directory, which syncs each? Both on one disk, in one run.
 //!
-//! Each is stored as a writer does it: one put, and one listing for a newer manifest. Every namespace has a segment before.
+//! Each is stored as a writer does it: one put, and one get of the manifest that would be the next, which is not there. Every namespace has a manifest
+//! and a segment before.
 //!
 //! Measured: the disk as it is. Simulated, and named so: the same on file handles that sleep 1 ms in each sync, as an ordinary SSD takes for a flush.
 //! First the limits of the disk are printed: what it takes to make 4 KiB durable, and how many segments a second it takes when they are written one behind
@@ -17,16 +18,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use futures::StreamExt;
 use tokio::task::JoinSet;
 use walkeep::backends::Memory;
 use walkeep::backends::fs::{Fs, FsConfig};
 use walkeep::backends::os::{OsDirectory, SystemClock, SystemRandom};
 use walkeep::backends::redb::{Redb, RedbConfig, ShardsOptions};
+use walkeep::core::manifest::ManifestVersion;
 use walkeep::core::segment::Compression;
 use walkeep::core::shards::{ShardCount, ShardPurpose};
 use walkeep::core::{
-    Backend, Body, Directory, DynBackend, Epoch, Erased, FrameNo, ObjectPath, SegmentKey, UnixMillis,
+    Backend, Body, ByteRange, Directory, DynBackend, Epoch, Erased, Error, FrameNo, Layout, Namespace,
+    NativeLayout, SegmentKey, UnixMillis,
 };
 use walkeep_benches::slow_syncs::SlowSyncs;
 use walkeep_benches::{images, segment};
@@ -39,6 +41,7 @@ const CACHE_BYTES: usize = 256 << 20;
 
 struct Fleet {
     store: DynBackend,
+    layout: NativeLayout,
     namespaces: u64,
     segment: Bytes,
     stored: AtomicU64,
@@ -46,19 +49,25 @@ struct Fleet {
 
 impl Fleet {
     fn new(store: DynBackend, namespaces: u64, segment: &Bytes) -> Self {
-        Self { store, namespaces, segment: segment.clone(), stored: AtomicU64::new(0) }
+        let layout = NativeLayout::new().unwrap();
+        Self { store, layout, namespaces, segment: segment.clone(), stored: AtomicU64::new(0) }
     }
 
-    /// Stores the next segment of the namespace whose turn it is.
+    /// Stores the next segment of the namespace whose turn it is; with the first one, its manifest.
     async fn store_one(&self) {
         let n = self.stored.fetch_add(1, Ordering::SeqCst);
         let (namespace, frame) = (n % self.namespaces, FrameNo::new(n / self.namespaces + 1).unwrap());
-        let folder = ObjectPath::new(format!("namespaces/tenant-{namespace:05}")).unwrap();
+        let namespace = Namespace::new(format!("tenant-{namespace:05}")).unwrap();
+        if n < self.namespaces {
+            let first = self.layout.manifest(&namespace, ManifestVersion::new(1).unwrap());
+            self.store.put_new(None, &first, Body::from(vec![7; 500])).await.unwrap();
+        }
         let key = SegmentKey::new(Epoch(1), frame, frame, UnixMillis(n), 0).unwrap();
-        let path = folder.join(format_args!("segments/{key}")).unwrap();
+        let path = self.layout.segment(&namespace, &key);
         self.store.put_new(None, &path, Body::Bytes(self.segment.clone())).await.unwrap();
-        let manifests = folder.join("manifest").unwrap();
-        assert_eq!(self.store.list(None, &manifests, None, 1).count().await, 0);
+        let next = self.layout.manifest(&namespace, ManifestVersion::new(2).unwrap());
+        let newer = self.store.get(None, &next, ByteRange::Full).await;
+        assert!(matches!(newer, Err(Error::NotFound { .. })), "{newer:?}");
     }
 
     /// Stores so many segments, as a server does: by tasks, each of which waits for its own.

@@ -1,26 +1,98 @@
-//! Where directories begin, as far as that is known: no object lies directly in this directory before this path. The segments of a namespace
-//! sort the newest first, so that a new one comes before all that are there: whether its name is taken needs no look into the table.
+//! Where directories begin, as far as that is known: no object lies directly in this directory before this path. Segments and manifests sort the
+//! newest first. So it is known without a look into the table that the name of a new segment is free, and that there is no newer manifest, which
+//! every writer asks after each segment.
 //!
-//! Invariant: what is known holds whatever becomes of the commit that is being made. A path only ever moves towards the beginning, and one that
-//! is earlier than it had to be says less, not more.
+//! Invariants:
+//!
+//! - what readers see holds for every commit that can be seen, and for the one that is being made, whether it comes or not: a beginning that it
+//!   brings forward moves before it can be seen, and everything else is learned once it can be;
+//! - all new objects come this way: one process has the shard open, and one commit is made at a time.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::known_paths::KnownPaths;
 
 /// The first paths of directories.
-#[derive(Debug, Default)]
-pub(super) struct Fronts(KnownPaths);
+#[derive(Debug)]
+pub(super) struct Fronts(RwLock<KnownPaths>);
+
+/// What a commit makes of them.
+#[derive(Debug)]
+pub(super) struct NewFronts<'a> {
+    earlier: &'a Fronts,
+    new: Moved,
+}
+
+/// The first paths of directories that a commit has brought something new into.
+pub(super) type Moved = HashMap<Box<str>, String>;
 
 impl Fronts {
+    /// Room for those of so many directories.
+    pub(super) fn new(max: usize) -> Self {
+        Self(RwLock::new(KnownPaths::new(max)))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, KnownPaths> {
+        // What is known is true at every step.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, KnownPaths> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether an object would come before all that are directly in its directory; `false` if that is not known.
     pub(super) fn leads(&self, path: &str) -> bool {
-        directory_of(path).and_then(|directory| self.0.get(directory)).is_some_and(|front| path < front)
+        directory_of(path)
+            .is_some_and(|directory| self.read().get(directory).is_some_and(|front| path < front))
+    }
+
+    /// For a commit that is being made.
+    pub(super) fn begin(&self) -> NewFronts<'_> {
+        NewFronts { earlier: self, new: Moved::new() }
+    }
+
+    /// A commit is about to be seen, or not.
+    pub(super) fn commit_begins(&self, moved: &Moved) {
+        let mut known = self.write();
+        for (directory, front) in moved {
+            if known.get(directory).is_some_and(|known| **front < *known) {
+                known.set(directory, front);
+            }
+        }
+    }
+
+    /// The commit can be seen.
+    pub(super) fn commit_is_over(&self, moved: &Moved) {
+        let mut known = self.write();
+        moved.iter().for_each(|(directory, front)| known.set(directory, front));
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&self) {
+        self.write().clear();
+    }
+}
+
+impl NewFronts<'_> {
+    /// As [`Fronts::leads`], with what the commit has changed so far.
+    pub(super) fn leads(&self, path: &str) -> bool {
+        let new = directory_of(path).and_then(|directory| self.new.get(directory));
+        new.map_or_else(|| self.earlier.leads(path), |front| path < &**front)
     }
 
     /// An object comes, or may come, before all that are directly in its directory.
     pub(super) fn set(&mut self, path: &str) {
-        if let Some(directory) = directory_of(path) {
-            self.0.set(directory, path);
+        let Some(directory) = directory_of(path) else { return };
+        match self.new.get_mut(directory) {
+            Some(front) => path.clone_into(front),
+            None => drop(self.new.insert(directory.into(), path.into())),
         }
+    }
+
+    pub(super) fn finish(self) -> Moved {
+        self.new
     }
 }
 
@@ -41,10 +113,11 @@ mod tests {
 
     #[test]
     fn what_comes_first_leads_and_nothing_else() {
-        let mut fronts = Fronts::default();
-        assert!(!fronts.leads("a/b/5"));
-        fronts.set("a/b/5");
-        for (path, leads) in [
+        let fronts = Fronts::new(100);
+        let mut new = fronts.begin();
+        assert!(!new.leads("a/b/5"));
+        new.set("a/b/5");
+        let cases = [
             ("a/b/4", true),
             ("a/b/5", false),
             ("a/b/6", false),
@@ -53,11 +126,37 @@ mod tests {
             ("a/4", false),
             ("a", false),
             ("a/c/4", false),
-        ] {
+        ];
+        for (path, leads) in cases {
+            assert_eq!(new.leads(path), leads, "{path}");
+        }
+        fronts.commit_is_over(&new.finish());
+        for (path, leads) in cases {
+            assert_eq!(fronts.leads(path), leads, "{path}");
+            assert_eq!(fronts.begin().leads(path), leads, "{path}");
+        }
+    }
+
+    #[test]
+    fn before_a_commit_is_seen_only_what_it_brings_forward_moves() {
+        let fronts = Fronts::new(100);
+        fronts.commit_is_over(&Moved::from([("a".into(), "a/5".into()), ("b".into(), "b/5".into())]));
+        let mut new = fronts.begin();
+        ["a/3", "b/7", "c/5"].into_iter().for_each(|path| new.set(path));
+        assert!(new.leads("b/6") && !new.leads("a/4"));
+        let moved = new.finish();
+        assert!(fronts.leads("a/4") && fronts.leads("b/4"));
+        fronts.commit_begins(&moved);
+        // It may fail: what was there stays.
+        for (path, leads) in [("a/4", false), ("a/2", true), ("b/4", true), ("b/6", false), ("c/4", false)] {
             assert_eq!(fronts.leads(path), leads, "{path}");
         }
-        fronts.set("a/b/3");
-        assert!(!fronts.leads("a/b/4") && fronts.leads("a/b/2"));
+        fronts.commit_is_over(&moved);
+        for (path, leads) in [("a/4", false), ("a/2", true), ("b/6", true), ("c/4", true), ("c/5", false)] {
+            assert_eq!(fronts.leads(path), leads, "{path}");
+        }
+        fronts.clear();
+        assert!(!fronts.leads("a/2"));
     }
 
     #[test]

@@ -16,11 +16,6 @@ const PAGE: usize = 1024;
 pub(super) trait Listed: Clone + Send + Sync + 'static {
     type Item: Clone + Send + 'static;
 
-    /// Whether it is known without a read that nothing comes behind `last`.
-    fn nothing_behind(&self, _lane: &Lane, _last: Option<&Self::Item>) -> bool {
-        false
-    }
-
     /// What comes behind `last`, or from the beginning, at most `limit`.
     fn page(&self, lane: &Lane, last: Option<&Self::Item>, limit: usize) -> Result<Vec<Self::Item>>;
 
@@ -35,23 +30,13 @@ pub(super) struct Objects {
     pub(super) after: Option<ObjectPath>,
 }
 
-impl Objects {
-    /// What comes next lies behind this.
-    fn after<'a>(&'a self, last: Option<&'a ObjectMeta>) -> &'a ObjectPath {
-        let after = last.map(|last| &last.path).or(self.after.as_ref());
-        after.filter(|after| **after > self.prefix).unwrap_or(&self.prefix)
-    }
-}
-
 impl Listed for Objects {
     type Item = ObjectMeta;
 
-    fn nothing_behind(&self, lane: &Lane, last: Option<&ObjectMeta>) -> bool {
-        lane.shard().is_ok_and(|shard| shard.nothing_behind(&self.prefix, self.after(last).as_str()))
-    }
-
     fn page(&self, lane: &Lane, last: Option<&ObjectMeta>, limit: usize) -> Result<Vec<ObjectMeta>> {
-        shard_listing::list(lane.shard()?, &self.prefix, self.after(last).as_str(), limit)
+        let after = last.map(|last| &last.path).or(self.after.as_ref());
+        let after = after.filter(|after| **after > self.prefix).unwrap_or(&self.prefix);
+        shard_listing::list(lane.shard()?, &self.prefix, after.as_str(), limit)
     }
 
     fn order(item: &ObjectMeta) -> String {
@@ -140,10 +125,6 @@ impl<L: Listed> Merge<L> {
         let wanted = |cursor: &&mut Cursor<L::Item>| cursor.ahead.is_empty() && !cursor.ended;
         let page = self.page;
         for cursor in self.cursors.iter_mut().filter(wanted) {
-            if self.listed.nothing_behind(&cursor.lane, cursor.last.as_ref()) {
-                cursor.ended = true;
-                continue;
-            }
             let (lane, listed, last) = (Arc::clone(&cursor.lane), self.listed.clone(), cursor.last.take());
             let readers = Arc::clone(lane.readers());
             let items = readers.read(move || listed.page(&lane, last.as_ref(), page)).await?;

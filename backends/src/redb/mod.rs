@@ -16,7 +16,6 @@
 mod catalog;
 pub mod checked;
 mod committer;
-mod ends;
 mod failure;
 mod fronts;
 mod identity;

@@ -4,18 +4,17 @@
 //!
 //! - one change of rows at a time, from the beginning of its transaction until the rows in memory have followed it;
 //! - who looks at rows in memory begins its transaction meanwhile, so that it is never the older of the two;
-//! - what is known of the ends of listings is true for every commit that can be seen;
+//! - what is known of where directories begin is true for every commit that can be seen;
 //! - a panic over damaged pages is an error.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::{Builder, Database, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
-use walkeep_core::{ObjectMeta, ObjectPath, Result};
+use walkeep_core::Result;
 
-use super::ends::Ends;
 use super::failure::{Failure, Step};
-use super::fronts::Fronts;
+use super::fronts::{Fronts, NewFronts};
 use super::recent::{Change, Recent};
 use super::shard_file::Watch;
 use super::writing::Writing;
@@ -27,22 +26,22 @@ pub(super) struct OpenShard {
     watch: Arc<Watch>,
     /// Rows that are not in the table yet; none but in a store.
     recent: RwLock<Recent>,
-    ends: Ends,
+    fronts: Fronts,
     /// Held from the beginning of a change of rows until `recent` has followed it.
-    changing: Mutex<Fronts>,
+    changing: Mutex<()>,
 }
 
 /// What is in memory for who changes rows.
 pub(super) struct Rows<'a> {
     pub(super) recent: &'a Recent,
-    pub(super) fronts: &'a mut Fronts,
+    pub(super) fronts: NewFronts<'a>,
 }
 
 impl OpenShard {
-    pub(super) fn new(database: Database, watch: Arc<Watch>) -> Self {
-        let database = Guarded(Some(database));
-        let (recent, ends, changing) = (RwLock::default(), Ends::default(), Mutex::default());
-        Self { database, watch, recent, ends, changing }
+    /// With room for where so many directories begin.
+    pub(super) fn new(database: Database, watch: Arc<Watch>, known_max: usize) -> Self {
+        let (database, fronts) = (Guarded(Some(database)), Fronts::new(known_max));
+        Self { database, watch, recent: RwLock::default(), fronts, changing: Mutex::default() }
     }
 
     /// With the rows that were read back.
@@ -62,6 +61,11 @@ impl OpenShard {
     /// Whether rows wait.
     pub(super) fn has_rows_waiting(&self) -> bool {
         !self.recent.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Where directories begin.
+    pub(super) const fn fronts(&self) -> &Fronts {
+        &self.fronts
     }
 
     pub(super) fn begin_read(&self) -> Step<ReadTransaction> {
@@ -88,52 +92,25 @@ impl OpenShard {
         work(&transaction, taken)
     }
 
-    /// Lists at most `limit` rows below a prefix and behind a path, as [`OpenShard::read_rows`].
-    pub(super) fn list_rows<R>(
-        &self,
-        (prefix, after, limit): (&ObjectPath, &str, usize),
-        recent: impl FnOnce(&Recent) -> R,
-        work: impl FnOnce(&ReadTransaction, R) -> Step<Vec<ObjectMeta>>,
-    ) -> Step<Vec<ObjectMeta>> {
-        let mut began = None;
-        let looked = |rows: &Recent| {
-            began = Some(self.ends.now());
-            recent(rows)
-        };
-        let found = self.read_rows(looked, work)?;
-        if let Some(began) = began.filter(|_| found.len() < limit) {
-            let end = found.last().map_or(after, |last| last.path.as_str());
-            self.ends.learn(began, prefix.as_str(), end);
-        }
-        Ok(found)
-    }
-
-    /// Whether nothing lies below a prefix behind a path; `false` if only the table tells.
-    pub(super) fn nothing_behind(&self, prefix: &ObjectPath, after: &str) -> bool {
-        self.ends.nothing_behind(prefix.as_str(), after)
-    }
-
-    /// Changes rows: those in memory, and what is known of directories, follow the commit.
     pub(super) fn write_rows<T>(
         &self,
         work: impl FnOnce(&WriteTransaction, Rows<'_>) -> Step<(T, Change)>,
     ) -> Step<T> {
-        let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = self.database.get()?.begin_write()?;
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-        let worked = work(&transaction, Rows { recent: &recent, fronts: &mut changing });
+        let worked = work(&transaction, Rows { recent: &recent, fronts: self.fronts.begin() });
         drop(recent);
         match worked {
-            Ok((value, change)) => {
-                self.ends.commit_begins(change.objects());
+            Ok((value, mut change)) => {
+                let moved = std::mem::take(&mut change.fronts);
+                self.fronts.commit_begins(&moved);
                 let follow = || self.recent.write().unwrap_or_else(PoisonError::into_inner);
                 // Nobody may look at rows that are deleted or moved once the commit can be seen.
                 let held = change.outdates().then(follow);
                 transaction.commit().map_err(Failure::Commit)?;
-                let mut rows = held.unwrap_or_else(follow);
-                rows.apply(change);
-                // Whoever begins a transaction looks at the rows meanwhile, so that none begins before this and learns after it.
-                self.ends.commit_is_over();
+                held.unwrap_or_else(follow).apply(change);
+                self.fronts.commit_is_over(&moved);
                 Ok(value)
             }
             Err(failure) => Err(aborted(transaction, failure)),

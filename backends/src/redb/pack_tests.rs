@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use futures::{StreamExt, TryStreamExt, future};
+use futures::{TryStreamExt, future};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use walkeep_core::shards::{ShardCount, ShardLayout, ShardPurpose, ShardSetState};
 use walkeep_core::{Backend, Body, ByteRange, Error, ObjectPath, ShardSetId, UnixMillis, conformance};
@@ -141,17 +141,19 @@ async fn older(root: &Path, version: u32) -> Redb {
 
     let redb = open(root);
     assert_eq!(redb.default_config().shards().layout().version, version);
-    let folder = ObjectPath::new("a/b").unwrap();
-    for listed in [0, 1] {
-        // Asked for twice before it comes, and once afterwards.
-        let last = path("019");
-        assert_eq!(redb.list(None, &folder, Some(&last), 1).count().await, 0);
-        assert_eq!(redb.list(None, &folder, Some(&last), 1).count().await, 0);
-        let (new, bytes) = (path(&format!("02{listed}")), vec![7; listed]);
-        redb.put_new(None, &new, Body::from(bytes)).await.unwrap();
-        assert_eq!(redb.list(None, &folder, Some(&last), 1).count().await, 1);
-        redb.delete(None, &[new]).await.unwrap();
+    // What comes before all others is known to be new, and found as soon as it is there.
+    for len in [1, 0] {
+        let (new, bytes) = (path(&format!("-{len}")), vec![7; len]);
+        for _ in 0..2 {
+            let got = redb.get(None, &new, ByteRange::Full).await;
+            assert!(matches!(got, Err(Error::NotFound { .. })), "{got:?}");
+        }
+        redb.put_new(None, &new, Body::from(bytes.clone())).await.unwrap();
+        assert_eq!(redb.get(None, &new, ByteRange::Full).await.unwrap(), bytes);
+        let again = redb.put_new(None, &new, Body::from(bytes)).await;
+        assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
     }
+    redb.delete(None, &[path("-1"), path("-0")]).await.unwrap();
     redb.delete(None, &[path("003")]).await.unwrap();
     for n in (0..20).filter(|n| *n != 3) {
         let got = redb.get(None, &path(&format!("{n:03}")), ByteRange::Full).await.unwrap();

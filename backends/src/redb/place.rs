@@ -76,6 +76,6 @@ impl Place {
         let suspect = self.path.with_extension(SUSPECT);
         let storage = ShardFile::new(file, Arc::clone(&watch), Arc::clone(&self.directory), suspect);
         let database = database(&self.label, self.cache_bytes, self.check, storage)?;
-        Ok(OpenShard::new(database, watch))
+        Ok(OpenShard::new(database, watch, self.rows_waiting))
     }
 }

@@ -19,6 +19,7 @@ use walkeep_core::Error;
 
 use super::checked;
 use super::failure::Step;
+use super::fronts::Moved;
 use super::objects::existing;
 use super::packs::{self, PACKS_TABLE};
 use super::row::{Row, Whereabouts};
@@ -70,12 +71,12 @@ pub(super) struct Recent {
 pub(super) struct Change {
     /// New ones.
     pub(super) new: BTreeMap<Box<str>, Row>,
-    /// The paths of those that came into the table at once.
-    pub(super) at_once: Vec<Box<str>>,
     /// Which of the old ones are in the table now.
     pub(super) written: Written,
     /// The round, if it is not over.
     pub(super) round: Option<Round>,
+    /// Where directories begin that have something new.
+    pub(super) fronts: Moved,
 }
 
 /// Which of the rows a commit has written into the table.
@@ -163,11 +164,6 @@ impl Recent {
 }
 
 impl Change {
-    /// The paths of all new objects.
-    pub(super) fn objects(&self) -> impl Iterator<Item = &str> {
-        self.new.keys().chain(&self.at_once).map(|path| &**path)
-    }
-
     /// Whether what was known before the commit must not be used after it.
     pub(super) fn outdates(&self) -> bool {
         matches!(self.written, Written::All)

@@ -11,9 +11,9 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadTransaction, WriteTransaction};
+use redb::{ReadTransaction, WriteTransaction};
 use walkeep_core::shards::ShardNo;
-use walkeep_core::{Error, ObjectMeta, ObjectPath, Result};
+use walkeep_core::{Error, Result};
 
 use super::failure::{Failure, Step};
 use super::identity;
@@ -86,7 +86,7 @@ impl Shard {
     /// A shard in memory.
     pub(super) fn in_memory(no: ShardNo, label: String, cache_bytes: usize) -> Result<Self> {
         let database = database(&label, cache_bytes, false, InMemoryBackend::new())?;
-        let open = OpenShard::new(database, Arc::default());
+        let open = OpenShard::new(database, Arc::default(), ROWS_WAITING_IN_MEMORY);
         Ok(Self { no, label, place: None, state: RwLock::new(State::Open(Box::new(open))) })
     }
 
@@ -129,29 +129,15 @@ impl Shard {
         self.with_open("read", |open| open.read_rows(recent, work))
     }
 
-    /// Lists at most `limit` rows below a prefix and behind a path, as [`Shard::read_rows`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Shard::read`].
-    pub(super) fn list_rows<R>(
-        &self,
-        listed: (&ObjectPath, &str, usize),
-        recent: impl FnOnce(&Recent) -> R,
-        work: impl FnOnce(&ReadTransaction, R) -> Step<Vec<ObjectMeta>>,
-    ) -> Result<Vec<ObjectMeta>> {
-        self.with_open("read", |open| open.list_rows(listed, recent, work))
-    }
-
-    /// Whether nothing lies below a prefix behind a path, as far as that is known without a read and without waiting for who has the whole
-    /// database.
-    pub(super) fn nothing_behind(&self, prefix: &ObjectPath, after: &str) -> bool {
+    /// Whether it is known, without a read and without waiting for who has the whole database, that an object would come before all that are
+    /// directly in its directory.
+    pub(super) fn leads(&self, path: &str) -> bool {
         let state = match self.state.try_read() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(state)) => state.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
-        matches!(&*state, State::Open(open) if open.nothing_behind(prefix, after))
+        matches!(&*state, State::Open(open) if open.fronts().leads(path))
     }
 
     /// As [`Shard::write`], of a store: rows that are not in the table yet follow the commit.
@@ -177,7 +163,7 @@ impl Shard {
     ///
     /// As [`Shard::write`].
     pub fn compact(&self) -> Result<bool> {
-        self.alone("compact", |database| Ok(database.compact()?))
+        self.alone("compact", |open| Ok(open.database_mut()?.compact()?), |_| false)
     }
 
     /// How long its file is; 0 in memory.
@@ -198,25 +184,34 @@ impl Shard {
     ///
     /// `Corrupt` when a page is damaged; otherwise as [`Shard::write`].
     pub fn check(&self) -> Result<()> {
-        let sound = self.alone("check", |database| Ok(database.check_integrity()?))?;
-        if sound {
+        let check = |open: &mut OpenShard| Ok(open.database_mut()?.check_integrity()?);
+        // It may have gone back to an older commit, which what is in memory does not know.
+        if self.alone("check", check, |sound| !sound)? {
             return Ok(());
-        }
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if self.place.is_some() && matches!(*state, State::Open(_)) {
-            // It may have gone back to an older commit, which the rows in memory do not know.
-            *state = State::Closed;
         }
         Err(Error::corrupt(&self.label, 0, "pages with the checksums that stand beside them", "others"))
     }
 
-    /// Does something that takes the whole database.
-    fn alone<T>(&self, verb: &str, work: impl FnOnce(&mut Database) -> Step<T>) -> Result<T> {
+    /// Does something that takes the whole database, and if `outdates` says so of what came of it, does not use what was known before.
+    fn alone<T>(
+        &self,
+        verb: &str,
+        work: impl FnOnce(&mut OpenShard) -> Step<T>,
+        outdates: impl FnOnce(&T) -> bool,
+    ) -> Result<T> {
         self.ensure_open()?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let State::Open(open) = &mut *state else { return Err(self.closed(verb)) };
-        match guarded(|| work(open.database_mut()?)) {
-            Ok(done) => Ok(done),
+        match guarded(|| work(open)) {
+            Ok(done) => {
+                if outdates(&done) {
+                    open.fronts().clear();
+                    if self.place.is_some() {
+                        *state = State::Closed;
+                    }
+                }
+                Ok(done)
+            }
             Err(failure) => {
                 let trouble = self.trouble(verb, open.watch(), failure);
                 self.settle(&mut state, &trouble);

@@ -13,8 +13,7 @@ use super::shard::Shard;
 
 /// At most `limit` objects below `prefix`, in key order, strictly behind `after` (a key, or the prefix itself).
 pub(super) fn list(shard: &Shard, prefix: &ObjectPath, after: &str, limit: usize) -> Result<Vec<ObjectMeta>> {
-    shard.list_rows(
-        (prefix, after, limit),
+    shard.read_rows(
         |recent| {
             let rows = recent.behind(Some(after)).take_while(|(path, _)| path.starts_with(prefix.as_str()));
             let found = rows.filter_map(|(path, row)| meta(prefix, path, row).transpose()).take(limit);

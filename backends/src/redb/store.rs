@@ -215,7 +215,11 @@ impl Backend for Redb {
     }
 
     async fn get(&self, config: Option<&RedbConfig>, path: &ObjectPath, range: ByteRange) -> Result<Bytes> {
-        let (lane, path) = (self.config(config).lane_of(path)?, path.clone());
+        let lane = self.config(config).lane_of(path)?;
+        if lane.shard().is_ok_and(|shard| shard.leads(path.as_str())) {
+            return Err(Error::not_found(path.as_str()));
+        }
+        let path = path.clone();
         let got = blocking(move || objects::get(lane.shard()?, &path, &range));
         got.await.map_err(as_of_a_store)
     }

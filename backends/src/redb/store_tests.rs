@@ -7,8 +7,9 @@ use futures::{StreamExt, TryStreamExt, future};
 use walkeep_core::shards::{ShardCount, ShardLayout, ShardNo, ShardPurpose};
 use walkeep_core::{Backend, Body, BodySource, ByteRange, Clock, Error, ObjectPath, UnixMillis, conformance};
 
+use super::recent::Change;
 use super::writing::Writing;
-use super::{Redb, RedbConfig, ShardsOptions, objects};
+use super::{Redb, RedbConfig, ShardsOptions, Step, objects};
 use crate::os::{SystemClock, SystemRandom};
 
 fn count(count: u32) -> ShardCount {
@@ -201,5 +202,40 @@ fn a_store_outlives_the_runtime_that_used_it() {
             let put = redb.put_new(None, &abandoned, Body::from(b"x".to_vec()));
             let _ = future::poll_immediate(Box::pin(put)).await;
         });
+    }
+}
+
+/// A commit that deletes the first one of a directory, puts another one that is then the first, and is not made.
+#[tokio::test]
+async fn what_a_commit_that_was_not_made_knew_is_not_believed() {
+    let root = tempfile::tempdir().unwrap();
+    let options =
+        ShardsOptions { shards: Some(ShardCount::ONE), ..ShardsOptions::new(ShardPurpose::Segments) };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    for config in [
+        RedbConfig::open(root.path(), &options).unwrap(),
+        RedbConfig::in_memory(ShardCount::ONE, &clock, &SystemRandom).unwrap(),
+    ] {
+        let redb = Redb::new(config.clone());
+        let path = |name: &str| ObjectPath::new(format!("a/b/{name}")).unwrap();
+        redb.put_new(None, &path("1"), Body::from(vec![1; 100])).await.unwrap();
+        let shard = config.shards().iter().next().unwrap();
+        assert!(shard.leads("a/b/0") && !shard.leads("a/b/1"));
+        let aborted = shard.write_rows(|transaction, rows| -> Step<((), Change)> {
+            let mut writing = Writing::begin(transaction, ShardLayout::ROWS_LATER, rows, 1000)?;
+            writing.delete(&path("1"))?;
+            writing.put_new(&path("5"), &Body::from(vec![5; 100]), UnixMillis(1))??;
+            writing.put_new(&path("4"), &Body::from(Vec::new()), UnixMillis(1))??;
+            let taken = writing.put_new(&path("4"), &Body::from(vec![4]), UnixMillis(1))?;
+            assert!(matches!(taken, Err(Error::AlreadyExists { .. })));
+            Err(Error::not_found("on purpose").into())
+        });
+        assert!(matches!(aborted, Err(Error::NotFound { .. })));
+        let again = redb.put_new(None, &path("1"), Body::from(vec![2; 100])).await;
+        assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
+        assert_eq!(redb.get(None, &path("1"), ByteRange::Full).await.unwrap(), vec![1; 100]);
+        for name in ["4", "5"] {
+            redb.put_new(None, &path(name), Body::from(Vec::new())).await.unwrap();
+        }
     }
 }

@@ -15,7 +15,7 @@ use walkeep_core::{Body, Error, ObjectPath, Result, UnixMillis};
 
 use super::checked;
 use super::failure::{Failure, Step};
-use super::fronts::Fronts;
+use super::fronts::NewFronts;
 use super::later::Later;
 use super::objects::{CHUNK_LEN, CHUNKS, CHUNKS_TABLE, Neighbours, OBJECTS_TABLE, chunk_key};
 use super::open_shard::Rows;
@@ -34,9 +34,7 @@ pub(super) struct Writing<'t> {
     packs: Option<Packs<'t>>,
     /// `None` where rows are written at once.
     later: Option<Later<'t>>,
-    fronts: &'t mut Fronts,
-    /// The paths of new objects whose rows were written at once.
-    at_once: Vec<Box<str>>,
+    fronts: NewFronts<'t>,
 }
 
 struct Packs<'t> {
@@ -107,7 +105,7 @@ impl<'t> Writing<'t> {
         } else {
             None
         };
-        Ok(Self { objects, chunks, packs, later, fronts: rows.fronts, at_once: Vec::new() })
+        Ok(Self { objects, chunks, packs, later, fronts: rows.fronts })
     }
 
     /// Creates an object, unless there is one of this name. What is wrong with its body is the inner result, and leaves
@@ -135,10 +133,7 @@ impl<'t> Writing<'t> {
         let row = Row { len: body.len(), stored: now, whereabouts };
         match (&mut self.later, whereabouts) {
             (Some(later), Whereabouts::Pack { .. }) => later.put(path, row),
-            _ => {
-                self.objects.insert(path, &*row.encode(path))?;
-                self.at_once.push(path.into());
-            }
+            _ => drop(self.objects.insert(path, &*row.encode(path))?),
         }
         Ok(Ok(()))
     }
@@ -226,8 +221,8 @@ impl<'t> Writing<'t> {
 
     /// Stores what is left to store, and says what becomes of the rows in memory. Without it the transaction must not be committed.
     pub(super) fn finish(mut self) -> Step<Change> {
-        let at_once = std::mem::take(&mut self.at_once);
-        let Some(packs) = &mut self.packs else { return Ok(Change { at_once, ..Change::default() }) };
+        let fronts = self.fronts.finish();
+        let Some(packs) = &mut self.packs else { return Ok(Change { fronts, ..Change::default() }) };
         packs.store()?;
         for number in std::mem::take(&mut packs.loosened) {
             tidy(&mut self.objects, packs, number)?;
@@ -238,7 +233,7 @@ impl<'t> Writing<'t> {
             Some(later) => later.finish(&mut self.objects, stored)?,
             None => Change::default(),
         };
-        Ok(Change { at_once, ..change })
+        Ok(Change { fronts, ..change })
     }
 }
 
