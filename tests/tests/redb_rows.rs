@@ -235,7 +235,7 @@ fn what_comes_before_all_others_is_found_however_often_it_was_asked_for() {
             let (store, over) = (store.clone(), Arc::clone(&over));
             let (asking, newest) = (store.clone(), Arc::new(AtomicU64::new(0)));
             let asked = Arc::clone(&newest);
-            tokio::spawn(async move {
+            let asker = tokio::spawn(async move {
                 let folder = path(&format!("namespaces/t{namespace}/manifest"));
                 while !over.load(Ordering::SeqCst) {
                     let next = name(namespace, asked.load(Ordering::SeqCst) + 1);
@@ -247,7 +247,7 @@ fn what_comes_before_all_others_is_found_however_often_it_was_asked_for() {
                     tokio::task::yield_now().await;
                 }
             });
-            tokio::spawn(async move {
+            let writer = tokio::spawn(async move {
                 for n in 1..=150 {
                     // In packs, and with their rows at once.
                     let body = vec![7; [100, 0][usize::from(n % 3 == 0)]];
@@ -258,12 +258,17 @@ fn what_comes_before_all_others_is_found_however_often_it_was_asked_for() {
                     assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
                     newest.store(n, Ordering::SeqCst);
                 }
-            })
+            });
+            (writer, asker)
         });
-        for writer in writers.collect::<Vec<_>>() {
+        let (writers, askers): (Vec<_>, Vec<_>) = writers.unzip();
+        for writer in writers {
             writer.await.unwrap();
         }
         over.store(true, Ordering::SeqCst);
+        for asker in askers {
+            asker.await.unwrap();
+        }
     });
 }
 
