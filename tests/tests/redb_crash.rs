@@ -248,7 +248,7 @@ fn after_any_failed_operation_what_is_acknowledged_survives_a_power_loss() {
         }
     }
     println!("{operations} operations: {told:?}");
-    assert!(told.iter().all(|(_, count)| *count > 0), "{told:?}");
+    assert!(told.iter().all(|(_, count)| *count > 1), "{told:?}");
 }
 
 #[test]
