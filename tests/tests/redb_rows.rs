@@ -221,14 +221,19 @@ fn random_lives_show_what_was_acknowledged() {
     }
 }
 
+/// In a store of one shard where few rows wait, on several threads.
+fn on_threads(work: impl AsyncFnOnce(Redb)) {
+    let root = tempfile::tempdir().unwrap();
+    let store = Redb::new(RedbConfig::open(root.path(), &options(1, 64)).unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+    runtime.block_on(work(store));
+}
+
 /// Whoever asks whether a newer manifest is there, which sorts before all others, finds it as soon as its put returns, and from then on. What was
 /// seen before its put returned stays as well.
 #[test]
 fn what_comes_before_all_others_is_found_however_often_it_was_asked_for() {
-    let root = tempfile::tempdir().unwrap();
-    let store = Redb::new(RedbConfig::open(root.path(), &options(1, 64)).unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
-    runtime.block_on(async {
+    on_threads(async |store| {
         let over = Arc::new(AtomicBool::new(false));
         let name = |namespace: u64, n: u64| path(&format!("namespaces/t{namespace}/manifest/{:06}", 999 - n));
         let writers = (0..16).map(|namespace| {
@@ -275,10 +280,7 @@ fn what_comes_before_all_others_is_found_however_often_it_was_asked_for() {
 /// Readers beside puts, rounds and deletions: what is there all the time is found and listed at every moment.
 #[test]
 fn readers_see_no_moment_between_packs_and_rows() {
-    let root = tempfile::tempdir().unwrap();
-    let store = Redb::new(RedbConfig::open(root.path(), &options(1, 64)).unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
-    runtime.block_on(async {
+    on_threads(async |store| {
         let (stored, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let folder = path("namespaces/a");
         let name = |n: u64| path(&format!("namespaces/a/{:06}", n * 7919 % 1_000_000));

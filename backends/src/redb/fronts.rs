@@ -4,7 +4,7 @@
 //!
 //! Invariants:
 //!
-//! - what readers see holds for every commit that can be seen, and for the one that is being made, whether it comes or not: a beginning that it
+//! - what readers see holds for the newest commit that can be seen, and for the one that is being made, whether it comes or not: a beginning that it
 //!   brings forward moves before it can be seen, and everything else is learned once it can be;
 //! - all new objects come this way: one process has the shard open, and one commit is made at a time.
 
@@ -84,10 +84,8 @@ impl NewFronts<'_> {
 
     /// An object comes, or may come, before all that are directly in its directory.
     pub(super) fn set(&mut self, path: &str) {
-        let Some(directory) = directory_of(path) else { return };
-        match self.new.get_mut(directory) {
-            Some(front) => path.clone_into(front),
-            None => drop(self.new.insert(directory.into(), path.into())),
+        if let Some(directory) = directory_of(path) {
+            self.new.insert(directory.into(), path.into());
         }
     }
 
@@ -97,7 +95,7 @@ impl NewFronts<'_> {
 }
 
 /// The directory that an object lies directly in.
-pub(super) fn directory_of(path: &str) -> Option<&str> {
+fn directory_of(path: &str) -> Option<&str> {
     path.rsplit_once('/').map(|(directory, _)| directory)
 }
 

@@ -4,7 +4,7 @@
 //!
 //! - one change of rows at a time, from the beginning of its transaction until the rows in memory have followed it;
 //! - who looks at rows in memory begins its transaction meanwhile, so that it is never the older of the two;
-//! - what is known of where directories begin is true for every commit that can be seen;
+//! - what is known of where directories begin is true for the newest commit that can be seen;
 //! - a panic over damaged pages is an error.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -17,8 +17,8 @@ pub struct ShardsOptions {
     pub create: bool,
     /// How much memory all shards together may use for what was read and what is about to be written, in bytes.
     pub cache_bytes: usize,
-    /// How many rows of small objects may wait in memory, in all shards together, before they are written (`docs/redb.md`); one takes about
-    /// 256 bytes. The fewer, the more is written.
+    /// How many rows of small objects may wait in memory, in all shards together, before they are written, and of how many directories
+    /// it is known where they begin (`docs/redb.md`); one of each takes about 256 bytes. The fewer, the more is written and looked for.
     pub rows_waiting: usize,
     /// How long to wait for another process that has the set open.
     pub lock_wait: Duration,

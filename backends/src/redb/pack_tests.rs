@@ -23,7 +23,7 @@ fn content(n: usize) -> Vec<u8> {
 }
 
 /// One shard, in files.
-fn open(root: &Path) -> Redb {
+pub(super) fn open(root: &Path) -> Redb {
     let options =
         ShardsOptions { shards: Some(ShardCount::ONE), ..ShardsOptions::new(ShardPurpose::Segments) };
     Redb::new(RedbConfig::open(root, &options).unwrap())

@@ -5,6 +5,7 @@ use walkeep_core::shards::{ShardCount, ShardPurpose};
 use walkeep_core::{Backend, Body, ByteRange, Error, ObjectPath};
 
 use super::objects::existing;
+use super::pack_tests::open;
 use super::recent::{self, MARKS_TABLE, Recent};
 use super::{Redb, RedbConfig, ShardsOptions};
 
@@ -51,18 +52,15 @@ async fn rounds_bound_what_waits_and_what_would_be_read_back() {
 #[tokio::test]
 async fn what_was_moved_is_not_read_back() {
     let root = tempfile::tempdir().unwrap();
-    let options =
-        ShardsOptions { shards: Some(ShardCount::ONE), ..ShardsOptions::new(ShardPurpose::Segments) };
-    let open = || Redb::new(RedbConfig::open(root.path(), &options).unwrap());
     let path = |n: u32| ObjectPath::new(format!("a/b/{n:02}")).unwrap();
-    let redb = open();
+    let redb = open(root.path());
     let puts = (0..60).map(|n| {
         let redb = redb.clone();
         async move { redb.put_new(None, &path(n), Body::from(vec![7; 5000])).await.unwrap() }
     });
     future::join_all(puts).await;
     drop(redb);
-    let redb = open();
+    let redb = open(root.path());
     redb.delete(None, &(0..60).filter(|n| n % 6 != 0).map(path).collect::<Vec<_>>()).await.unwrap();
     let config = redb.default_config();
     let shard = config.shards().iter().next().unwrap();
@@ -77,11 +75,8 @@ async fn what_was_moved_is_not_read_back() {
 #[tokio::test]
 async fn what_has_no_bytes_comes_and_goes_without_the_rows_of_others() {
     let root = tempfile::tempdir().unwrap();
-    let options =
-        ShardsOptions { shards: Some(ShardCount::ONE), ..ShardsOptions::new(ShardPurpose::Segments) };
-    let open = || Redb::new(RedbConfig::open(root.path(), &options).unwrap());
     let path = |name: &str| ObjectPath::new(format!("a/b/{name}")).unwrap();
-    let redb = open();
+    let redb = open(root.path());
     redb.put_new(None, &path("other"), Body::from(vec![7; 100])).await.unwrap();
     redb.put_new(None, &path("probe"), Body::from(Vec::new())).await.unwrap();
     redb.put_new(None, &path("stays"), Body::from(Vec::new())).await.unwrap();
@@ -96,7 +91,7 @@ async fn what_has_no_bytes_comes_and_goes_without_the_rows_of_others() {
         Err(Error::AlreadyExists { .. })
     ));
     drop(redb);
-    let redb = open();
+    let redb = open(root.path());
     assert_eq!(redb.get(None, &path("stays"), ByteRange::Full).await.unwrap(), Vec::new());
     assert!(matches!(redb.get(None, &path("probe"), ByteRange::Full).await, Err(Error::NotFound { .. })));
     redb.delete(None, &[path("other")]).await.unwrap();

@@ -57,6 +57,10 @@ pub struct Shard {
 }
 
 impl Shard {
+    fn new(no: ShardNo, label: String, place: Option<Place>, open: OpenShard) -> Self {
+        Self { no, label, place, state: RwLock::new(State::Open(Box::new(open))) }
+    }
+
     /// Creates the file of a new shard, which is not there. Its name is not durable yet.
     pub(super) fn create(no: ShardNo, place: Place) -> Result<Self> {
         let file = place.directory.create_new(&place.path);
@@ -64,30 +68,20 @@ impl Shard {
         let open = place.open_file(file)?;
         let begun = guarded(|| open.write(|transaction| identity::write(transaction, &place.layout, no)));
         begun.map_err(|failure| failure.into_error(&format!("create {}", place.label)))?;
-        Ok(Self {
-            no,
-            label: place.label.clone(),
-            place: Some(place),
-            state: RwLock::new(State::Open(Box::new(open))),
-        })
+        Ok(Self::new(no, place.label.clone(), Some(place), open))
     }
 
     /// Opens a shard that is there.
     pub(super) fn open(no: ShardNo, place: Place) -> Result<Self> {
         let open = place.open_again(no)?;
-        Ok(Self {
-            no,
-            label: place.label.clone(),
-            place: Some(place),
-            state: RwLock::new(State::Open(Box::new(open))),
-        })
+        Ok(Self::new(no, place.label.clone(), Some(place), open))
     }
 
     /// A shard in memory.
     pub(super) fn in_memory(no: ShardNo, label: String, cache_bytes: usize) -> Result<Self> {
         let database = database(&label, cache_bytes, false, InMemoryBackend::new())?;
         let open = OpenShard::new(database, Arc::default(), ROWS_WAITING_IN_MEMORY);
-        Ok(Self { no, label, place: None, state: RwLock::new(State::Open(Box::new(open))) })
+        Ok(Self::new(no, label, None, open))
     }
 
     /// Its number.

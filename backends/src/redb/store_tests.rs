@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, future};
 use walkeep_core::shards::{ShardCount, ShardLayout, ShardNo, ShardPurpose};
 use walkeep_core::{Backend, Body, BodySource, ByteRange, Clock, Error, ObjectPath, UnixMillis, conformance};
 
+use super::pack_tests::open;
 use super::recent::Change;
 use super::writing::Writing;
 use super::{Redb, RedbConfig, ShardsOptions, Step, objects};
@@ -209,11 +210,9 @@ fn a_store_outlives_the_runtime_that_used_it() {
 #[tokio::test]
 async fn what_a_commit_that_was_not_made_knew_is_not_believed() {
     let root = tempfile::tempdir().unwrap();
-    let options =
-        ShardsOptions { shards: Some(ShardCount::ONE), ..ShardsOptions::new(ShardPurpose::Segments) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     for config in [
-        RedbConfig::open(root.path(), &options).unwrap(),
+        open(root.path()).default_config(),
         RedbConfig::in_memory(ShardCount::ONE, &clock, &SystemRandom).unwrap(),
     ] {
         let redb = Redb::new(config.clone());

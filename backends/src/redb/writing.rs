@@ -143,14 +143,15 @@ impl<'t> Writing<'t> {
         if self.fronts.leads(path) {
             return Ok(Neighbours::Others { follows: false });
         }
-        match &self.later {
-            Some(later) if later.get(path).is_some() => Ok(Neighbours::Itself),
-            Some(later) if later.follows(path) => match Neighbours::check(&self.objects, path)? {
-                Neighbours::Others { .. } => Ok(Neighbours::Others { follows: true }),
-                Neighbours::Itself => Ok(Neighbours::Itself),
-            },
-            _ => Neighbours::check(&self.objects, path),
+        let later = self.later.as_ref();
+        if later.is_some_and(|later| later.get(path).is_some()) {
+            return Ok(Neighbours::Itself);
         }
+        let mut found = Neighbours::check(&self.objects, path)?;
+        if let Neighbours::Others { follows } = &mut found {
+            *follows |= later.is_some_and(|later| later.follows(path));
+        }
+        Ok(found)
     }
 
     fn put_chunks(&mut self, path: &str, body: &Body) -> Step<Result<Whereabouts>> {
